@@ -1,0 +1,48 @@
+"""The result of measuring a sequence file against limits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One number compared with one limit."""
+
+    name: str
+    """Dotted, for example ``gradient.vector_slew``."""
+    held: bool
+    value: float | str
+    limit: float | str
+    unit: str = ""
+    where: str = ""
+    """Block, time, axis, sample of the worst place."""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """All checks of one file. It compares numbers with limits and never says "safe"."""
+
+    file: str
+    md5: str
+    scanner: str
+    checks: tuple[Check, ...]
+    not_checked: tuple[str, ...] = ()
+    summary: dict[str, Any] = field(default_factory=dict)
+    """Measured numbers without a limit: TE, TR, duration, counts."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check held."""
+        return all(check.held for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that did not hold."""
+        return tuple(check for check in self.checks if not check.held)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {"holds": self.holds, **asdict(self)}
