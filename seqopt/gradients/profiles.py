@@ -1,0 +1,102 @@
+"""Scanner profiles: one TOML file a scanner, in the units that people read."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from seqopt.core import Scanner
+from seqopt.errors import SeqoptError
+from seqopt.units import GAMMA_HZ_PER_T, mt_per_m_to_hz_per_m, t_per_m_per_s_to_hz_per_m_per_s
+
+_FOLDER = Path(__file__).with_name("scanners")
+_TEXTS = ("name", "source", "vendor")
+_NUMBERS = {  # key in the file: (field of Scanner, factor to its unit)
+    "field_t": ("field_t", 1.0),
+    "max_grad_mt_per_m": ("max_grad_hz_per_m", mt_per_m_to_hz_per_m(1.0)),
+    "max_slew_t_per_m_per_s": ("max_slew_hz_per_m_per_s", t_per_m_per_s_to_hz_per_m_per_s(1.0)),
+    "grad_raster_us": ("grad_raster_s", 1e-6),
+    "rf_raster_us": ("rf_raster_s", 1e-6),
+    "adc_raster_us": ("adc_raster_s", 1e-6),
+    "block_raster_us": ("block_raster_s", 1e-6),
+    "rf_dead_time_us": ("rf_dead_time_s", 1e-6),
+    "rf_ringdown_time_us": ("rf_ringdown_time_s", 1e-6),
+    "adc_dead_time_us": ("adc_dead_time_s", 1e-6),
+}
+_OPTIONAL = {
+    "max_b1_ut": ("max_b1_hz", 1e-6 * GAMMA_HZ_PER_T),
+    "max_rf_offset_khz": ("max_rf_offset_hz", 1e3),
+    "adc_max_samples": ("adc_max_samples", 1),
+    "adc_samples_divisor": ("adc_samples_divisor", 1),
+    "margin": ("margin", 1.0),
+}
+_WHOLE = ("adc_max_samples", "adc_samples_divisor")
+
+
+def scanner_names() -> list[str]:
+    """Names of the profiles that come with seqopt, ``paper`` (the default) first."""
+    names = sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    return sorted(names, key=lambda name: name != "paper")
+
+
+def load_scanner(
+    name_or_path: str, *, max_grad_mt_per_m: float | None = None, max_slew_t_per_m_per_s: float | None = None
+) -> Scanner:
+    """Read a profile by name, or by the path of a user's own TOML file, with limits replaced where they are given.
+
+    In: mT/m and T/m/s, as people write them. Out: a ``Scanner`` in Hz/m, Hz/m/s and seconds.
+    Raises ``SeqoptError`` for an unknown name and for unknown, missing or implausible values.
+    """
+    path = _find(str(name_or_path))
+    table = _read(path)
+    for key, value in (
+        ("max_grad_mt_per_m", max_grad_mt_per_m),
+        ("max_slew_t_per_m_per_s", max_slew_t_per_m_per_s),
+    ):
+        if value is not None:
+            table[key] = value
+    known = [*_TEXTS, *_NUMBERS, *_OPTIONAL]
+    unknown = [key for key in table if key not in known]
+    if unknown:
+        raise SeqoptError(f"scanner profile {path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
+    missing = [key for key in [*_TEXTS, *_NUMBERS] if key not in table]
+    if missing:
+        raise SeqoptError(f"scanner profile {path}: missing {', '.join(missing)}; add them, `paper` is an example")
+    for key in _TEXTS:
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise SeqoptError(f"scanner profile {path}: {key} must be a text; got {table[key]!r}")
+    fields = {field: _number(path, table, key, factor) for key, (field, factor) in _NUMBERS.items()}
+    fields |= {field: _number(path, table, key, factor) for key, (field, factor) in _OPTIONAL.items() if key in table}
+    return Scanner(**{key: table[key] for key in _TEXTS}, **fields)  # type: ignore[arg-type]
+
+
+def _find(name_or_path: str) -> Path:
+    if name_or_path in scanner_names():
+        return _FOLDER / f"{name_or_path}.toml"
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        if not path.is_file():
+            raise SeqoptError(f"no scanner profile at {path}; give a TOML file or one of: {', '.join(scanner_names())}")
+        return path
+    raise SeqoptError(
+        f"unknown scanner {name_or_path!r}; known: {', '.join(scanner_names())} (or the path of your own .toml)"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SeqoptError(f"scanner profile {path} is not valid TOML: {error}") from error
+
+
+def _number(path: Path, table: dict[str, Any], key: str, factor: float) -> float | int:
+    value = table[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise SeqoptError(f"scanner profile {path}: {key} must be a number; got {value!r}")
+    if key in _WHOLE:
+        if not isinstance(value, int) or value < 1:
+            raise SeqoptError(f"scanner profile {path}: {key} must be a whole number of at least 1; got {value!r}")
+        return value
+    return round(value * factor, 12) if factor == 1e-6 else value * factor
