@@ -1,0 +1,78 @@
+"""``recon.toml``: how the data of a design are to be reconstructed, beside the design."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from seqopt.errors import SeqoptError, reject
+
+FORMAT_VERSION = 1
+_COMMENTS = {
+    "method": "adjoint, cg-sense or unet",
+    "regularisation": "relative to a unitary-scaled encoding",
+    "maps": "coil maps from the centre of the data: walsh or espirit",
+    "calibration": "side of the k-space centre for the coil maps, in 1/FOV",
+    "density": "density compensation of the samples",
+    "cross_check": "compare the NUFFT with sigpy's on the data themselves",
+    "seq_md5": "signature of the .seq that these settings belong to",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconConfig:
+    """Settings of one reconstruction."""
+
+    method: str = "cg-sense"
+    iterations: int = 12
+    regularisation: float = 0.01
+    maps: str = "walsh"
+    calibration: int = 24
+    density: str = "pipe-menon"
+    prewhiten: bool = True
+    cross_check: bool = True
+    design: str = "design.h5"
+    sequence: str = ""
+    header: str = ""
+    seq_md5: str = ""
+    seqopt_version: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.iterations <= 1000:
+            raise reject("iterations", got=self.iterations, expected="1..1000", remedy="12 is usual")
+        if not 0.0 <= self.regularisation <= 1e3:
+            raise reject("regularisation", got=self.regularisation, expected="0..1000", remedy="0.01 is usual")
+        if not 6 <= self.calibration <= 128:
+            raise reject("calibration", got=self.calibration, expected="6..128", remedy="24 is usual")
+        if self.format_version > FORMAT_VERSION:
+            raise SeqoptError("recon.toml was written by a newer seqopt; update seqopt to read it")
+
+
+def recon_toml(config: ReconConfig) -> str:
+    """The text of ``recon.toml``."""
+    lines = ["# How `seqopt recon` reconstructs data of this design; command line options come first."]
+    for name, value in asdict(config).items():
+        comment = f"  # {_COMMENTS[name]}" if name in _COMMENTS else ""
+        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}{comment}")
+    return "\n".join(lines) + "\n"
+
+
+def read_recon_config(path: Path) -> ReconConfig:
+    """Read ``recon.toml``; unknown names and wrong types are refused with the list of known ones."""
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SeqoptError(f"{path} cannot be read as TOML ({error}); write the design anew") from error
+    types = {field.name: type(field.default) for field in fields(ReconConfig)}
+    for name, value in table.items():
+        if name not in types:
+            raise SeqoptError(f"{path}: unknown setting {name!r}; known: {', '.join(types)}")
+        if types[name] is float and type(value) is int:
+            table[name] = float(value)
+        elif type(value) is not types[name]:
+            raise SeqoptError(f"{path}: {name} = {value!r}, expected a {types[name].__name__}")
+    return ReconConfig(**table)

@@ -1,0 +1,205 @@
+"""Acquired MRD data -> samples sorted by slice and shot, with trajectory, noise and placement."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ismrmrd
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import KspaceData, TrajectoryDesign
+from seqopt.errors import SeqoptError
+from seqopt.mrd.files import RawFile, read_raw
+from seqopt.mrd.from_header import read_geometry, read_placement
+from seqopt.mrd.placement import Placement
+from seqopt.mrd.trajectory import Trajectory, read_trajectory
+from seqopt.mrd.xml_header import SIGNATURE_NAME, user_string
+
+_LIMIT_CYCLES_PER_FOV = 0.5  # beyond this the file's trajectory is not the design's
+_NOT_IMAGING = (
+    ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,
+    ismrmrd.ACQ_IS_NAVIGATION_DATA,
+    ismrmrd.ACQ_IS_PHASECORR_DATA,
+    ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
+    ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
+    ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
+    ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,
+    ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
+    ismrmrd.ACQ_IS_PHASE_STABILIZATION,
+)
+_FIRST_ONLY = ("repetition", "contrast", "phase", "set")  # counters of which one image series takes the first value
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One file: what a reconstruction needs, where the slices lie, and what reading decided."""
+
+    kspace: KspaceData
+    placement: Placement
+    notes: tuple[str, ...] = ()
+    """Plain statements for people: what was averaged, left out or assumed."""
+
+
+def read_scan(path: Path, design: TrajectoryDesign | None = None) -> Scan:
+    """Read acquired data, with ``design`` for the trajectory, or else with the trajectory in the file.
+
+    Averages are averaged; of repetitions, contrasts, phases and sets the first is taken, and a note says so.
+    Raises `SeqoptError` for files that are missing, foreign, truncated, damaged, or of another design.
+    """
+    raw = read_raw(path)
+    notes: list[str] = []
+    noise = [item for item in raw.acquisitions if item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    groups = _sorted_readouts(path, _imaging(raw, path, notes), notes)
+    slices = sorted({key[0] for key in groups})
+    shots = sorted({key[1] for key in groups})
+    if design is not None:
+        _match_counts(path, design, groups)
+    for slice_ in slices:
+        missing = [shot for shot in shots if (slice_, shot) not in groups]
+        if missing:
+            raise SeqoptError(
+                f"{path}: slice {slice_} lacks shot {missing[0]} ({len(shots) - len(missing)} of {len(shots)} shots "
+                "are there); the file is incomplete, export it again"
+            )
+    order = [[groups[slice_, shot] for shot in shots] for slice_ in slices]
+    samples = _samples(path, order, design)
+    geometry = design.geometry if design is not None else read_geometry(raw, path, slices=len(slices))
+    trajectory = _trajectory(path, raw, [[items[0] for items in row] for row in order], design, notes)
+    first = order[0][0][0]
+    kspace = KspaceData(
+        samples=samples,
+        k_per_m=trajectory.k_per_m,
+        geometry=geometry,
+        dwell_s=_dwell_s(first, design),
+        noise=_noise(noise, samples.shape[1], path),
+        noise_dwell_s=1e-6 * noise[0].sample_time_us if noise and noise[0].sample_time_us > 0 else None,
+        weights=trajectory.weights,
+        design_signature=user_string(raw.header, SIGNATURE_NAME),
+    )
+    placement = read_placement([row[0][0] for row in order], geometry, notes)
+    return Scan(kspace=kspace, placement=placement, notes=tuple(notes))
+
+
+def _imaging(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd.Acquisition]:
+    kept: list[ismrmrd.Acquisition] = []
+    skipped = 0
+    for item in raw.acquisitions:
+        if item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
+            continue
+        if item.encoding_space_ref != 0 or any(item.isFlagSet(flag) for flag in _NOT_IMAGING):
+            skipped += 1
+        else:
+            kept.append(item)
+    if skipped:
+        notes.append(f"left out {skipped} readouts that are no imaging data (calibration, navigators, dummies)")
+    if not kept:
+        raise SeqoptError(f"{path} holds no imaging readouts, only noise or calibration; give the acquired data")
+    if any(item.idx.kspace_encode_step_2 for item in kept):
+        raise SeqoptError(f"{path} is encoded in 3-D (kspace_encode_step_2 is used); seqopt reconstructs 2-D slices")
+    for counter in _FIRST_ONLY:
+        values = sorted({getattr(item.idx, counter) for item in kept})
+        if len(values) > 1:
+            kept = [item for item in kept if getattr(item.idx, counter) == values[0]]
+            notes.append(f"took {counter} {values[0]} of {len(values)}; the others were left out")
+    return kept
+
+
+def _sorted_readouts(
+    path: Path, imaging: Sequence[ismrmrd.Acquisition], notes: list[str]
+) -> dict[Key, list[ismrmrd.Acquisition]]:
+    """(slice, shot) -> its averages."""
+    groups: dict[Key, list[ismrmrd.Acquisition]] = defaultdict(list)
+    for item in imaging:
+        groups[item.idx.slice, item.idx.kspace_encode_step_1].append(item)
+    for (slice_, shot), items in groups.items():
+        averages = {item.idx.average for item in items}
+        if len(averages) < len(items):
+            raise SeqoptError(
+                f"{path}: slice {slice_} shot {shot} was recorded {len(items)} times but numbers {len(averages)} "
+                "averages; its counters are not set, give data of one repetition"
+            )
+    most = max(len(items) for items in groups.values())
+    if most > 1:
+        notes.append(f"averaged up to {most} averages of each readout")
+    return dict(groups)
+
+
+def _match_counts(path: Path, design: TrajectoryDesign, groups: dict[Key, list[ismrmrd.Acquisition]]) -> None:
+    wanted = {(slice_, shot) for slice_ in range(design.geometry.slices) for shot in range(design.shots)}
+    if set(groups) != wanted:
+        slices, shots = ({key[axis] for key in groups} for axis in (0, 1))
+        raise SeqoptError(
+            f"{path} holds {len(groups)} readouts ({len(slices)} slices, {len(shots)} shots), but the design "
+            f"{design.name} has {len(wanted)} ({design.geometry.slices} slices x {design.shots} shots); "
+            "give the design that was played"
+        )
+
+
+def _samples(
+    path: Path, order: list[list[list[ismrmrd.Acquisition]]], design: TrajectoryDesign | None
+) -> npt.NDArray[np.complex64]:
+    """(slices, coils, shots, samples), averages averaged and discards cut off."""
+    shapes = {kept(item).shape for row in order for items in row for item in items}
+    if len(shapes) > 1:
+        sizes = " and ".join(f"{channels} x {samples}" for channels, samples in sorted(shapes)[:3])
+        raise SeqoptError(f"{path}: readouts differ in size (channels x samples: {sizes}); give data of one protocol")
+    _, length = next(iter(shapes))
+    if design is not None and length != design.samples:
+        raise SeqoptError(
+            f"{path}: readouts have {length} samples, but the design {design.name} has {design.samples}; "
+            "give the design that was played"
+        )
+    if length == 0:
+        raise SeqoptError(f"{path}: readouts hold no samples; give the acquired data, not a header alone")
+    joined = np.stack(
+        [np.stack([np.mean([kept(item) for item in items], axis=0) for items in row], 1) for row in order]
+    )
+    if not np.isfinite(joined).all():
+        raise SeqoptError(f"{path}: the acquired samples hold NaN or infinity; the file is damaged, export it again")
+    if not joined.any():
+        raise SeqoptError(f"{path}: all samples are zero; it is a header without data, give the acquired file")
+    return joined.astype(np.complex64)
+
+
+def kept(item: ismrmrd.Acquisition) -> npt.NDArray[np.complex64]:
+    """(channels, samples) without the samples that the readout asks to discard."""
+    data: npt.NDArray[np.complex64] = item.data[:, item.discard_pre : item.number_of_samples - item.discard_post]
+    return data
+
+
+def _dwell_s(first: ismrmrd.Acquisition, design: TrajectoryDesign | None) -> float:
+    dwell_s = 1e-6 * float(first.sample_time_us)
+    return dwell_s if dwell_s > 0 or design is None else design.dwell_s
+
+
+def _trajectory(
+    path: Path, raw: RawFile, order: list[list[Any]], design: TrajectoryDesign | None, notes: list[str]
+) -> Trajectory:
+    if design is None:
+        return read_trajectory(path, raw, order, notes)
+    if all(item.trajectory_dimensions >= 2 for row in order for item in row):
+        found = read_trajectory(path, raw, order, [])
+        apart = np.abs((found.k_per_m - design.k_per_m) * np.array(design.geometry.fov_m)).max()
+        if apart > _LIMIT_CYCLES_PER_FOV:
+            raise SeqoptError(
+                f"{path}: its trajectory is {apart:.3g} cycles/FOV away from that of the design {design.name}; "
+                "give the design that was played"
+            )
+    return Trajectory(k_per_m=design.k_per_m)
+
+
+def _noise(noise: list[ismrmrd.Acquisition], coils: int, path: Path) -> npt.NDArray[np.complex64] | None:
+    if not noise:
+        return None
+    if any(item.active_channels != coils for item in noise):
+        raise SeqoptError(f"{path}: noise readouts have another number of channels than the data ({coils})")
+    joined = np.concatenate([kept(item) for item in noise], 1)
+    if not np.isfinite(joined).all():
+        raise SeqoptError(f"{path}: the noise readouts hold NaN or infinity; the file is damaged, export it again")
+    return joined.astype(np.complex64)
