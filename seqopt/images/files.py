@@ -1,0 +1,109 @@
+"""Image files without k-space: NIfTI, FreeSurfer MGZ and NumPy arrays."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.errors import SeqoptError
+from seqopt.images.image_set import Volume
+from seqopt.images.resample import Grid, resample
+
+AnyArray = npt.NDArray[Any]
+UNIT_M = {"meter": 1.0, "mm": 1e-3, "micron": 1e-6, "unknown": 1e-3}
+LEAST_AREA = 0.1  # of the fullest slice, for a slice of a volume to count
+
+
+def read_nifti(path: Path, grid: Grid) -> Volume:
+    """Axial slices of one NIfTI or MGZ volume, its contents centred; voxel sizes and orientation from its header.
+
+    Slices with hardly any object at both ends are left out. Raises for a file that is damaged or not one volume.
+    """
+    import nibabel
+
+    try:
+        image = nibabel.load(path)
+        header_unit = image.header.get_xyzt_units()[0] if hasattr(image.header, "get_xyzt_units") else "mm"
+        image = nibabel.as_closest_canonical(image)
+        array = np.asarray(image.dataobj)
+        sizes_m = np.asarray(image.header.get_zooms()[:3], dtype=float) * UNIT_M.get(header_unit, 1e-3)
+    except Exception as error:  # nibabel raises a dozen kinds for damaged files
+        raise SeqoptError(
+            f"{path} cannot be read as NIfTI ({first_line(error)}); it is truncated or foreign"
+        ) from error
+    array = array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+    if array.ndim != 3:
+        raise SeqoptError(f"{path}: got a volume of shape {array.shape}, expected (x, y, z); give one volume a file")
+    if not (np.isfinite(sizes_m).all() and (sizes_m > 1e-5).all() and (sizes_m < 0.1).all()):
+        raise SeqoptError(f"{path}: voxel sizes of {sizes_m} m in the header, expected 0.00001..0.1; mend the header")
+    slices = checked(array, path).transpose(2, 1, 0)[:, ::-1, ::-1]  # right, anterior -> left, posterior
+    mask = np.abs(slices) > 0.1 * np.quantile(np.abs(slices), 0.999)
+    area = mask.sum(axis=(1, 2))
+    full = np.flatnonzero(area >= LEAST_AREA * area.max())
+    first, last = int(full[0]), int(full[-1]) + 1
+    middle = [float(np.flatnonzero(mask[first:last].any(axis=axes))[[0, -1]].mean()) for axes in ((0, 2), (0, 1))]
+    images = resample(
+        slices[first:last],
+        step_m=(float(sizes_m[1]), float(sizes_m[0])),
+        grid=grid,
+        centre=(middle[0], middle[1]),
+    )
+    return Volume(name=path.name, images=images, step_m=float(sizes_m[2]))
+
+
+def read_array(path: Path, grid: Grid) -> Volume:
+    """Images (n, y, x) or (y, x) of a .npy or .npz file, real or complex; never unpickles.
+
+    A .npz holds one array, or one named ``images``, and may name its pixel size in ``voxel_m``. Without it, the longer
+    side is taken to be the field of view.
+    """
+    array, voxel_m = _load(path)
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or min(array.shape[1:]) < 8 or len(array) < 1:
+        raise SeqoptError(f"{path}: got shape {array.shape}, expected (n, y, x) or (y, x) of at least 8 x 8 pixels")
+    step_m = voxel_m or grid.fov_m / max(array.shape[1:])
+    return Volume(name=path.name, images=resample(checked(array, path), step_m=(step_m, step_m), grid=grid))
+
+
+def _load(path: Path) -> tuple[AnyArray, float | None]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded, None
+        with loaded:
+            names = [name for name in loaded.files if name != "voxel_m"]
+            if "images" not in names and len(names) != 1:
+                raise SeqoptError(f"{path}: got arrays {', '.join(names) or 'none'}, expected one named images")
+            voxel_m = float(loaded["voxel_m"]) if "voxel_m" in loaded.files else None
+            array = loaded["images" if "images" in names else names[0]]
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        if "pickle" in str(error):
+            raise SeqoptError(
+                f"{path}: holds pickled Python objects or no array at all, expected plain numbers; "
+                "save it anew with numpy.save(..., allow_pickle=False)"
+            ) from error
+        raise SeqoptError(f"{path} cannot be read as a NumPy file ({first_line(error)}); it is truncated") from error
+    if voxel_m is not None and not 1e-5 <= voxel_m <= 0.1:
+        raise SeqoptError(f"{path}: voxel_m={voxel_m:g} is outside 0.00001..0.1 m; was it given in mm?")
+    return array, voxel_m
+
+
+def checked(array: AnyArray, path: Path) -> AnyArray:
+    """The array itself, if it holds finite numbers that are not all zero."""
+    if array.dtype.kind not in "biufc":
+        raise SeqoptError(f"{path}: got values of type {array.dtype}, expected real or complex numbers")
+    if not np.isfinite(array).all():
+        raise SeqoptError(f"{path} holds NaN or infinity; mend or leave out the damaged images")
+    if not array.any():
+        raise SeqoptError(f"{path} holds only zeros; leave it out")
+    return array
+
+
+def first_line(error: BaseException) -> str:
+    """First line of another library's message, for a one-line error."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,126 @@
+"""The residual neural ODE: a bounded, continuous deviation from an initial trajectory (our default form)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torchdiffeq import odeint, odeint_adjoint
+
+from seqopt.sampling.features import TimeFeatures
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ResidualOde(nn.Module):
+    """k(t) = k_0(t) + d(t) - d(t_echo) with d' = speed f_theta(shot, t, k) - d / tau, d(0) learned.
+
+    f_theta lies in [-1, 1]^2, so that |d| stays below speed tau per axis: bounded, continuous, and trainable where
+    integrating a bounded acceleration is not. The solution is a cubic Hermite curve through the solver's nodes (value
+    and derivative are both known there), evaluated on gradient-raster edges and at the ADC samples.
+    Source of the model: Peng et al., CVPR 2022, eq. 1 and 3; the residual form and the pinned echo are ours.
+    """
+
+    base_k: Tensor
+    base_scale: Tensor
+    node_times: Tensor
+    frame: Tensor
+
+    def __init__(
+        self,
+        base_at_nodes_per_m: FloatArray,
+        *,
+        readout_s: float,
+        k_max_per_m: float,
+        reach_per_m: float,
+        tau_s: float,
+        harmonics: int = 40,
+        hidden: int = 64,
+        code: int = 16,
+        method: str = "midpoint",
+        adjoint: bool = False,
+    ) -> None:
+        """Base trajectory (shots, nodes, 2) 1/m at equally spaced nodes over the readout; ``reach`` bounds |d|."""
+        super().__init__()
+        shots, nodes, _ = base_at_nodes_per_m.shape
+        self.register_buffer("base_k", torch.tensor(base_at_nodes_per_m / k_max_per_m, dtype=torch.float32))
+        self.register_buffer("node_times", torch.linspace(0.0, 1.0, nodes))
+        self.register_buffer("frame", torch.tensor(_frames(base_at_nodes_per_m), dtype=torch.float32))
+        self.readout_s, self.k_max_per_m = readout_s, k_max_per_m
+        self.tau = tau_s / readout_s  # in units of the readout
+        self.reach = reach_per_m / k_max_per_m
+        self.method, self.adjoint = method, adjoint
+        self.features = TimeFeatures(harmonics)
+        self.code = nn.Parameter(torch.randn(shots, code))
+        self.start = nn.Parameter(torch.zeros(shots, 2))
+        # every shot mixes the time features in its own way, then all share one network
+        self.mix = nn.Parameter(0.3 * torch.randn(shots, self.features.size, hidden) / self.features.size**0.5)
+        self.shared = nn.Parameter(0.3 * torch.randn(self.features.size, hidden) / self.features.size**0.5)
+        self.from_state = nn.Linear(2, hidden)
+        self.hidden = nn.Linear(hidden, hidden)
+        self.out = nn.Linear(hidden, 2)
+        with torch.no_grad():
+            self.out.weight.mul_(0.3)
+            self.out.bias.zero_()
+
+    def derivative(self, unit_time: Tensor, deviation: Tensor) -> Tensor:
+        """D' in units of k-max per readout: (shots, 2) at one time in [0, 1]."""
+        features = self.features(unit_time)
+        state = self._base(unit_time) + deviation
+        mixed = torch.einsum("f,sfh->sh", features, self.mix) + features @ self.shared
+        first = torch.tanh(mixed + self.from_state(state))
+        local = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
+        turned = torch.einsum("sij,sj->si", self.frame, local)
+        return (self.reach * turned - deviation) / self.tau
+
+    def _base(self, unit_time: Tensor) -> Tensor:
+        position = unit_time * (self.base_k.shape[1] - 1)
+        left = position.floor().long().clamp(0, self.base_k.shape[1] - 2)
+        u = position - left
+        return (1 - u) * self.base_k[:, left] + u * self.base_k[:, left + 1]
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Deviation and its derivative at the nodes: (shots, nodes, 2) in 1/m and in 1/m/s."""
+        solve = odeint_adjoint if self.adjoint else odeint
+        options = {"adjoint_params": tuple(self.parameters())} if self.adjoint else {}
+        path = solve(_Field(self), self.start, self.node_times, method=self.method, **options)
+        slopes = torch.stack([self.derivative(t, d) for t, d in zip(self.node_times, path, strict=True)])
+        scale = self.k_max_per_m
+        return path.transpose(0, 1) * scale, slopes.transpose(0, 1) * (scale / self.readout_s)
+
+
+class _Field(nn.Module):
+    """The right-hand side as the solver wants it."""
+
+    def __init__(self, ode: ResidualOde) -> None:
+        super().__init__()
+        self._ode = [ode]  # hidden from the module tree: its parameters are passed on explicitly
+
+    def forward(self, unit_time: Tensor, deviation: Tensor) -> Tensor:
+        return self._ode[0].derivative(unit_time, deviation)
+
+
+def _frames(base_per_m: FloatArray) -> FloatArray:
+    """(shots, 2, 2) rotation of each shot: columns along and across its longest extent, so that shots can share."""
+    centred = base_per_m - base_per_m.mean(1, keepdims=True)
+    direction = np.linalg.svd(centred, full_matrices=False)[2][:, 0]
+    sense = np.sign(((base_per_m[:, -1] - base_per_m[:, 0]) * direction).sum(-1, keepdims=True))
+    direction = direction * np.where(sense == 0, 1.0, sense)
+    across = np.stack([-direction[:, 1], direction[:, 0]], -1)
+    return np.stack([direction, across], -1)
+
+
+def hermite_matrices(times_s: FloatArray, *, nodes: int, duration_s: float) -> tuple[FloatArray, FloatArray]:
+    """Matrices (times, nodes) that turn node values and node slopes into the cubic Hermite curve at any times."""
+    step = duration_s / (nodes - 1)
+    position = np.clip(np.asarray(times_s) / step, 0.0, nodes - 1.0)
+    left = np.minimum(position.astype(int), nodes - 2)
+    u = position - left
+    rows = np.arange(len(position))
+    values, slopes = np.zeros((len(position), nodes)), np.zeros((len(position), nodes))
+    values[rows, left] = 2 * u**3 - 3 * u**2 + 1
+    values[rows, left + 1] = -2 * u**3 + 3 * u**2
+    slopes[rows, left] = (u**3 - 2 * u**2 + u) * step
+    slopes[rows, left + 1] = (u**3 - u**2) * step
+    return values, slopes
