@@ -71,8 +71,8 @@ def main() -> None:
         _fail(str(error))
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        place = f" ({error.filename})" if getattr(error, "filename", None) else ""
-        _fail(f"{reason}{place}")
+        file = getattr(error, "filename", None)
+        _fail(f"{reason} ({file})" if file else f"{reason}")
 
 
 def _fail(message: str) -> None:

@@ -118,7 +118,8 @@ class TrajectoryDesign:
     @property
     def block_duration_s(self) -> float:
         """Duration of the readout waveform, ramps included."""
-        return (self.gradient_hz_per_m.shape[1] - 1) * self.scanner.grad_raster_s
+        rasters: int = self.gradient_hz_per_m.shape[1] - 1
+        return rasters * self.scanner.grad_raster_s
 
     @property
     def echo_time_in_block_s(self) -> float:

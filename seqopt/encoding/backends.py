@@ -42,7 +42,7 @@ def choose_engine(name: str, device: torch.device) -> str:
     if device.type != "cuda":
         return "finufft"
     try:
-        import cufinufft  # type: ignore[import-not-found]  # noqa: F401
+        import cufinufft  # noqa: F401
     except ImportError:
         return "torchkbnufft"
     return "finufft"

@@ -59,14 +59,14 @@ def shifted_maps(maps: Tensor) -> Tensor:
 
 def sense_gram(images: Tensor, spectrum: Tensor, maps4: Tensor) -> Tensor:
     """sum_c conj(S_c) A^H W A (S_c x): images (batch, y, x), ``shifted_maps`` (1 or batch, coils, 4, y, x)."""
-    product: Tensor = _SenseGram.apply(images, spectrum, maps4)
+    product: Tensor = _SenseGram.apply(images, spectrum, maps4)  # type: ignore[no-untyped-call]
     return product
 
 
 def coil_gram(images: Tensor, spectrum: Tensor, maps4: Tensor) -> Tensor:
     """A^H W A (S_c x) of each coil: images (batch, y, x) -> (batch, coils, y, x)."""
     shifts = half_shifts((images.shape[-2], images.shape[-1]), device=images.device).to(images.dtype)
-    product: Tensor = _CoilGram.apply(images, spectrum, maps4, shifts)
+    product: Tensor = _CoilGram.apply(images, spectrum, maps4, shifts)  # type: ignore[no-untyped-call]
     return product
 
 
@@ -95,7 +95,8 @@ class _CoilGram(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, spectrum: Tensor, maps4: Tensor, shifts: Tensor) -> Tensor:
         transformed = torch.fft.fft2(maps4 * images[:, None, None])
         ctx.save_for_backward(transformed, spectrum, maps4, shifts)
-        return 0.25 * (torch.fft.ifft2(transformed * spectrum) * shifts.conj()).sum(-3)
+        parts: Tensor = torch.fft.ifft2(transformed * spectrum) * shifts.conj()
+        return 0.25 * parts.sum(-3)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from seqopt.core import Geometry
 from seqopt.encoding.backends import Engine, make_engine
 from seqopt.errors import SeqoptError
+from seqopt.units import k_to_radians
 
 
 class Nufft:
@@ -41,14 +42,14 @@ class Nufft:
         if not bool(torch.isfinite(k_per_m).all()):
             raise SeqoptError("the trajectory holds NaN or infinity; training diverged or the file is damaged")
         voxel_m = k_per_m.new_tensor(self.geometry.voxel_m)
-        return (2 * math.pi * k_per_m * voxel_m).reshape(-1, 2).flip(-1).T
+        return k_to_radians(k_per_m, voxel_m).reshape(-1, 2).flip(-1).T
 
     def forward(self, images: Tensor, k_per_m: Tensor) -> Tensor:
         """A: complex images (batch, coils, y, x), k (shots, samples, 2) 1/m -> (batch, coils, shots, samples)."""
         if tuple(images.shape[-2:]) != self.shape:
             raise SeqoptError(f"images of {tuple(images.shape[-2:])} pixels (y, x), expected {self.shape}")
         flat = images.reshape(-1, *self.shape)
-        samples: Tensor = _Forward.apply(flat, self.omega(k_per_m), self.engine)
+        samples: Tensor = _Forward.apply(flat, self.omega(k_per_m), self.engine)  # type: ignore[no-untyped-call]
         return (self._scale * samples).reshape(*images.shape[:-2], *k_per_m.shape[:2])
 
     def adjoint(self, samples: Tensor, k_per_m: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Nufft:
                 f"samples of {tuple(samples.shape[-2:])} (shots, samples) do not match k of {tuple(k_per_m.shape[:2])}"
             )
         flat = samples.reshape(-1, k_per_m.shape[0] * k_per_m.shape[1])
-        images: Tensor = _Adjoint.apply(flat, self.omega(k_per_m), self.engine, self.shape)
+        images: Tensor = _Adjoint.apply(flat, self.omega(k_per_m), self.engine, self.shape)  # type: ignore[no-untyped-call]
         return (self._scale * images).reshape(*samples.shape[:-2], *self.shape)
 
 

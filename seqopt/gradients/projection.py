@@ -141,7 +141,7 @@ def _admm(
         moving = float(np.abs(split - previous).max())
         if excess < tolerance and primal < tolerance and moving < tolerance:
             return unit, max(excess, 0.0), iteration
-        ratio = float(np.linalg.norm(image - split) / max(np.linalg.norm(split - previous), 1e-30))
+        ratio = float(np.linalg.norm(image - split)) / max(float(np.linalg.norm(split - previous)), 1e-30)
         if iteration % 100 == 0 and iteration < max_iterations // 2 and not 0.2 < ratio < 5.0:
             scale = float(np.clip(np.sqrt(ratio), 0.2, 5.0))
             rho, dual = rho * scale, dual / scale

@@ -29,7 +29,7 @@ def moment_matrix(times_s: FloatArray, *, edges: int, raster_s: float) -> FloatA
 
 def sample_times(samples: int, *, dwell_s: float, adc_start_s: float) -> FloatArray:
     """Centres (samples,) in seconds of the ADC samples: start + (n + 1/2) dwell."""
-    return adc_start_s + (np.arange(samples) + 0.5) * dwell_s
+    return adc_start_s + (np.arange(samples, dtype=np.float64) + 0.5) * dwell_s
 
 
 def slew(gradient_hz_per_m: FloatArray, *, raster_s: float) -> FloatArray:

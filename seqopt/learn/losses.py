@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from seqopt.registry import Registry
 
 
 def ssim_map(estimate: Tensor, truth: Tensor, *, data_range: Tensor | float, window: int = 7) -> Tensor:
@@ -23,11 +27,39 @@ def ssim_map(estimate: Tensor, truth: Tensor, *, data_range: Tensor | float, win
     return luminance * (2 * covariance + c2) / (variance_e + variance_t + c2)
 
 
-def l1_ssim(estimate: Tensor, truth: Tensor) -> Tensor:
-    """L1 + (1 - SSIM) of magnitudes scaled by the truth's largest value (papers.md A, eq. 15)."""
+ImageLoss = Callable[[Tensor, Tensor], Tensor]
+image_losses: Registry[ImageLoss] = Registry("loss")
+
+
+@image_losses.register("l1")
+def l1(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute error; both images scaled by the truth's largest value, as in every loss here."""
+    return (estimate - truth).abs().mean()
+
+
+@image_losses.register("ssim")
+def one_minus_ssim(estimate: Tensor, truth: Tensor) -> Tensor:
+    """1 - SSIM."""
+    return 1.0 - ssim_map(estimate, truth, data_range=1.0).mean()
+
+
+@image_losses.register("mse")
+def mse(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error."""
+    return (estimate - truth).square().mean()
+
+
+@image_losses.register("rmse")
+def rmse(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Root of the mean squared error of each image: its gradient does not fade as the error does, unlike MSE's."""
+    return ((estimate - truth).square().mean((-2, -1)) + 1e-12).sqrt().mean()
+
+
+def image_loss(estimate: Tensor, truth: Tensor, terms: Mapping[str, float]) -> Tensor:
+    """Weighted sum of losses by name, of magnitudes (batch, y, x) scaled by the truth's largest value."""
     peak = truth.amax((-2, -1), keepdim=True).clamp_min(1e-12)
-    estimate, truth = estimate / peak, truth / peak
-    return (estimate - truth).abs().mean() + 1.0 - ssim_map(estimate, truth, data_range=1.0).mean()
+    values = [weight * image_losses[name](estimate / peak, truth / peak) for name, weight in terms.items()]
+    return torch.stack(values).sum()
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> Tensor:

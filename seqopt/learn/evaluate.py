@@ -1,0 +1,74 @@
+"""How good a trajectory is: held-out images, one reconstruction, one noise for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from seqopt.encoding.acquisition import Acquisition
+from seqopt.learn.losses import nmse, psnr, ssim
+from seqopt.recon.in_loop import CgSense
+
+FloatArray = npt.NDArray[np.float64]
+REGULARISATIONS = (0.001, 0.003, 0.01, 0.03)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per held-out image, (images,) each."""
+
+    psnr_db: FloatArray
+    ssim: FloatArray
+    nmse: FloatArray
+    images: npt.NDArray[np.float32]
+    """(images, y, x) reconstructed magnitudes."""
+
+    def means(self) -> dict[str, float]:
+        """Mean and standard deviation of each metric."""
+        return {
+            f"{name}{suffix}": float(take(getattr(self, name)))
+            for name in ("psnr_db", "ssim", "nmse")
+            for suffix, take in (("", np.mean), ("_std", np.std))
+        }
+
+
+def evaluate(k_per_m: Tensor, recon: nn.Module, acquisition: Acquisition, truth: Tensor, *, seed: int) -> Scores:
+    """Reconstruct complex images (n, y, x) through a trajectory (shots, samples, 2) and score the magnitudes.
+
+    The noise depends on the seed alone, so that every trajectory and reconstruction meets the same.
+    """
+    weights = acquisition.weights(k_per_m)
+    spectrum = acquisition.kernel(k_per_m, weights)
+    estimates = []
+    with torch.no_grad():
+        for index, image in enumerate(truth):
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+            measurement = acquisition.measure(image[None], k_per_m, weights, generator, spectrum=spectrum)
+            estimates.append(recon(measurement)[0])
+        estimate, magnitude = torch.stack(estimates), truth.abs()
+        return Scores(
+            *(metric(estimate, magnitude).double().cpu().numpy() for metric in (psnr, ssim, nmse)),
+            images=estimate.float().cpu().numpy(),
+        )
+
+
+def tune_regularisation(
+    k_per_m: Tensor,
+    acquisition: Acquisition,
+    validation: Tensor,
+    *,
+    iterations: int,
+    seed: int,
+    candidates: Sequence[float] = REGULARISATIONS,
+) -> float:
+    """The CG-SENSE regularisation with the best mean PSNR on the validation images: each design gets its own best."""
+    scores = [
+        evaluate(k_per_m, CgSense(iterations, value), acquisition, validation, seed=seed).psnr_db.mean()
+        for value in candidates
+    ]
+    return candidates[int(np.argmax(scores))]

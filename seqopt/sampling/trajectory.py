@@ -1,0 +1,159 @@
+"""Trajectories as the learning loop sees them: modules that give k at the ADC samples and on a uniform time grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from seqopt.core import Geometry, Scanner
+from seqopt.registry import Registry
+from seqopt.sampling.residual import ResidualOde, hermite_matrices
+from seqopt.sampling.segments import SegmentsOde
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One evaluation of a trajectory."""
+
+    k_per_m: Tensor
+    """(shots, samples, 2) at the ADC samples."""
+    k_uniform_per_m: Tensor
+    """(shots, times, 2) on a uniform grid, for the kinematic penalty."""
+    step_s: float
+    """Step of that grid."""
+
+
+class FixedTrajectory(nn.Module):
+    """Any trajectory, held fixed."""
+
+    k: Tensor
+
+    def __init__(self, k_per_m: FloatArray, *, dwell_s: float) -> None:
+        super().__init__()
+        self.register_buffer("k", torch.tensor(k_per_m, dtype=torch.float32))
+        self.dwell_s = dwell_s
+
+    def forward(self) -> Path:
+        """The same path each time."""
+        return Path(self.k, self.k, self.dwell_s)
+
+    def open_to(self, share: float) -> None:
+        """Nothing to open."""
+
+
+class ResidualTrajectory(nn.Module):
+    """Initial trajectory plus the residual ODE's deviation, the echo pinned to k = 0."""
+
+    base_samples: Tensor
+    base_edges: Tensor
+
+    def __init__(
+        self,
+        base_k_per_m: FloatArray,
+        geometry: Geometry,
+        scanner: Scanner,
+        *,
+        dwell_s: float,
+        echo_sample: int,
+        harmonics: int = 40,
+        reach_share: float = 0.5,
+        tau_s: float = 1e-3,
+        node_s: float = 40e-6,
+        adjoint: bool = False,
+    ) -> None:
+        """Base (shots, samples, 2) 1/m; |deviation| per axis stays below ``reach_share`` of k-max."""
+        super().__init__()
+        samples = base_k_per_m.shape[1]
+        readout_s = samples * dwell_s
+        nodes = max(int(np.ceil(readout_s / node_s)), 8) + 1
+        sample_times = (np.arange(samples) + 0.5) * dwell_s
+        edge_times = np.arange(int(readout_s / scanner.grad_raster_s + 1e-9) + 1) * scanner.grad_raster_s
+        k_max = min(geometry.k_max_per_m)
+        self.ode = ResidualOde(
+            _resample(base_k_per_m, sample_times, np.linspace(0.0, readout_s, nodes)),
+            readout_s=readout_s,
+            k_max_per_m=k_max,
+            reach_per_m=reach_share * k_max,
+            tau_s=tau_s,
+            harmonics=min(harmonics, nodes // 3),
+            adjoint=adjoint,
+        )
+        self.echo_sample, self.step_s = echo_sample, scanner.grad_raster_s
+        self.register_buffer("base_samples", _float32(base_k_per_m))
+        self.register_buffer("base_edges", _float32(_resample(base_k_per_m, sample_times, edge_times)))
+        for name, times in (("samples", sample_times), ("edges", edge_times)):
+            values, slopes = hermite_matrices(times, nodes=nodes, duration_s=readout_s)
+            self.register_buffer(f"{name}_from_values", _float32(values))
+            self.register_buffer(f"{name}_from_slopes", _float32(slopes))
+
+    def forward(self) -> Path:
+        """Solve the ODE and evaluate it."""
+        values, slopes = self.ode()
+        samples = self._curve("samples", values, slopes)
+        edges = self._curve("edges", values, slopes)
+        echo = (self.base_samples + samples)[:, self.echo_sample : self.echo_sample + 1]
+        return Path(self.base_samples + samples - echo, self.base_edges + edges - echo, self.step_s)
+
+    def open_to(self, share: float) -> None:
+        """Coarse to fine: let the slowest share of the time harmonics through."""
+        self.ode.features.open_to(share)
+
+    def _curve(self, name: str, values: Tensor, slopes: Tensor) -> Tensor:
+        from_values, from_slopes = getattr(self, f"{name}_from_values"), getattr(self, f"{name}_from_slopes")
+        return torch.einsum("tn,snd->std", from_values, values) + torch.einsum("tn,snd->std", from_slopes, slopes)
+
+
+class SegmentsTrajectory(nn.Module):
+    """The paper's form; its echo stays since it is a control point."""
+
+    def __init__(
+        self,
+        base_k_per_m: FloatArray,
+        geometry: Geometry,
+        scanner: Scanner,
+        *,
+        dwell_s: float,
+        echo_sample: int,
+        **options: float,
+    ) -> None:
+        """Base (shots, samples, 2) 1/m; the network's speed is bounded by the scanner's largest gradient."""
+        super().__init__()
+        self.dwell_s, self.echo_sample = dwell_s, echo_sample
+        self.ode = SegmentsOde(
+            base_k_per_m,
+            readout_s=base_k_per_m.shape[1] * dwell_s,
+            k_max_per_m=min(geometry.k_max_per_m),
+            max_speed_per_m_per_s=scanner.max_grad_hz_per_m,
+        )
+
+    def forward(self) -> Path:
+        """Solve all segments; the echo is pinned to k = 0 also where it is not a control point."""
+        k = self.ode()
+        k = k - k[:, self.echo_sample : self.echo_sample + 1]
+        return Path(k, k, self.dwell_s)
+
+    def open_to(self, share: float) -> None:
+        """Nothing to open."""
+
+
+forms: Registry[type[ResidualTrajectory] | type[SegmentsTrajectory]] = Registry("ODE form")
+forms.register("residual")(ResidualTrajectory)
+forms.register("segments")(SegmentsTrajectory)
+
+
+def _float32(array: FloatArray) -> Tensor:
+    return torch.tensor(array, dtype=torch.float32)
+
+
+def _resample(k_per_m: FloatArray, from_s: FloatArray, to_s: FloatArray) -> FloatArray:
+    """(shots, samples, 2) at other times; the half sample beyond the first and last is extrapolated."""
+    position = (to_s - from_s[0]) / (from_s[1] - from_s[0])
+    left = np.clip(np.floor(position).astype(int), 0, len(from_s) - 2)
+    u = (position - left)[None, :, None]
+    return (1 - u) * k_per_m[:, left] + u * k_per_m[:, left + 1]

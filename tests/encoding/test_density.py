@@ -1,0 +1,85 @@
+"""Density weights are cell areas in (1/FOV)^2."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from laws import relative
+from scipy.ndimage import gaussian_filter
+
+from seqopt.core import Geometry
+from seqopt.encoding.density import pipe_menon
+from seqopt.encoding.nufft import Nufft
+
+GEOMETRY = Geometry(fov_m=(0.20, 0.26), matrix=(32, 40))
+
+
+def spokes(geometry: Geometry, *, shots: int, samples: int) -> np.ndarray:
+    along = (np.arange(samples) - samples // 2) / (samples / 2)
+    angle = np.arange(shots) * np.pi / shots
+    direction = np.stack([np.cos(angle), np.sin(angle)], -1) * np.array(geometry.k_max_per_m)
+    return along[None, :, None] * direction[:, None]
+
+
+def cartesian(geometry: Geometry) -> np.ndarray:
+    axes = [(np.arange(n) - n // 2) / fov for n, fov in zip(geometry.matrix, geometry.fov_m, strict=True)]
+    return np.stack(np.meshgrid(*axes), -1)
+
+
+def test_a_cartesian_grid_has_weights_of_one():
+    weights = pipe_menon(cartesian(GEOMETRY), GEOMETRY)
+    assert weights.shape == (40, 32)
+    assert np.abs(weights[3:-3, 3:-3] - 1.0).max() < 0.02
+
+
+def test_a_grid_twice_as_dense_has_weights_of_a_quarter():
+    wide = Geometry(fov_m=(0.40, 0.52), matrix=(64, 80))
+    weights = pipe_menon(cartesian(wide), GEOMETRY)
+    assert np.abs(weights[6:-6, 6:-6] - 0.25).max() < 0.01
+
+
+def test_a_sample_taken_twice_counts_once():
+    once = cartesian(GEOMETRY)
+    weights = pipe_menon(np.concatenate([once, once]), GEOMETRY).reshape(2, 40, 32)
+    assert np.abs(weights.sum(0)[3:-3, 3:-3] - 1.0).max() < 0.02
+
+
+def test_radial_weights_grow_with_the_distance_from_the_centre():
+    """Dense spokes share a ring's area: pi |k| dk / shots for a full spoke, in units of (1/FOV)^2."""
+    geometry = Geometry(fov_m=(0.22, 0.22), matrix=(32, 32))
+    shots, samples = 64, 64
+    k = spokes(geometry, shots=shots, samples=samples)
+    weights = pipe_menon(k, geometry, iterations=40)
+    radius = np.linalg.norm(k, axis=-1)[0] * geometry.fov_m[0]
+    spacing = 32 / samples
+    ideal = np.pi * radius * spacing / shots
+    middle = (radius > 3) & (radius < 12)  # the rim has neighbours on one side only
+    assert np.abs(weights.mean(0)[middle] / ideal[middle] - 1).max() < 0.05
+    each = weights[:, middle].mean(1)
+    assert np.ptp(each) < 0.1 * each.mean()  # every spoke alike
+
+
+def test_weights_of_dense_spokes_sum_to_the_covered_area():
+    k = spokes(GEOMETRY, shots=128, samples=96)
+    area = np.pi * 16 * 20  # ellipse with the semi-axes N / 2, in (1/FOV)^2
+    assert abs(pipe_menon(k, GEOMETRY).sum() / area - 1) < 0.12  # the rim gets half a kernel more
+
+
+def test_the_weighted_adjoint_of_dense_samples_is_the_image():
+    """W = 1 per (1/FOV)^2 goes with the unitary A: no scale is left over."""
+    k = torch.from_numpy(spokes(GEOMETRY, shots=128, samples=96))
+    image = np.zeros(GEOMETRY.shape)
+    image[12:26, 10:20] = 1.0
+    image = gaussian_filter(image, 2.0)
+    weights = torch.from_numpy(pipe_menon(k.numpy(), GEOMETRY))
+    a = Nufft(GEOMETRY)
+    truth = torch.from_numpy(image).to(torch.complex128)
+    samples = a.forward(truth[None, None], k)
+    assert relative(a.adjoint(samples * weights, k)[0, 0], truth) < 0.03
+    assert relative(a.adjoint(samples, k)[0, 0], truth) > 0.3  # without weights it is not
+
+
+def test_far_and_shifted_trajectories_are_weighted_alike():
+    k = spokes(GEOMETRY, shots=16, samples=64)
+    moved = k + np.array([40.0, -30.0]) / np.array(GEOMETRY.fov_m)
+    assert np.allclose(pipe_menon(moved, GEOMETRY), pipe_menon(k, GEOMETRY), rtol=1e-6)
