@@ -85,12 +85,12 @@ def install() -> None:
 
 
 def fail(error: Exception) -> int:
-    """One clear message: what pip said last, and where the rest is."""
+    """One clear message: what pip said first, and where the rest is."""
     reason = str(error)
     if LOG.is_file():
         lines = [line.strip() for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
-        said = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-        reason = said[-1] if said else reason
+        said = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR")] or lines[-1:]
+        reason = said[0].rstrip(".") if said else reason
     print(f"Error: the installation failed: {reason} (all of it: {LOG}); run the command again", file=sys.stderr)
     return 2
 

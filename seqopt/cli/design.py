@@ -25,7 +25,7 @@ _STAGES = {  # rough seconds of the quick preset on two cores, to weigh the over
 @click.option("--preset", default="quick", show_default=True, help="smoke, quick or paper.")
 @click.option("--images", type=click.Path(path_type=Path), help="File or folder.  [default: the embedded brain]")
 @click.option("--fov", type=float, default=220.0, show_default=True, help="Field of view, mm.")
-@click.option("--matrix", type=int, default=256, show_default=True, help="Pixels a side.")
+@click.option("--matrix", type=int, help="Pixels a side.  [default: 256, smoke 64]")
 @click.option("--readout", type=float, default=4.0, show_default=True, help="Readout a shot, ms.")
 @click.option("--dwell", type=float, default=4.0, show_default=True, help="ADC dwell time, us.")
 @click.option("--te", type=float, help="Echo time, ms.  [default: the shortest]")
@@ -86,6 +86,8 @@ def _request(**options: Any) -> Any:
     from seqopt.workflows.design_request import DesignRequest
 
     shots, matrix = options["shots"], options["matrix"]
+    if matrix is None:
+        matrix = 64 if options["preset"] == "smoke" else 256
     if not 20.0 <= options["fov"] <= 1000.0:
         raise reject(
             "--fov", got=f"{options['fov']:g} mm", expected="20..1000 mm", remedy="was it given in metres or cm?"
@@ -223,7 +225,7 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
         quality.add_row(judge, metric, f"{fixed:.4g}", f"{learned:.4g}", f"{learned - fixed:+.3g}")
     console.print(quality)
     limits = Table("measured on the file", "value", "limit")
-    for name, value, limit, unit in limit_rows(outcome.learned):
+    for name, value, limit, unit in limit_rows(certificate, request.scanner):
         limits.add_row(name, f"{value:.2f} {unit}", f"{limit:g} {unit}")
     summary = certificate.summary
     limits.add_row("TE / TR", f"{summary['te_ms']:g} / {summary['tr_ms']:g} ms", "")

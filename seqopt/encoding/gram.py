@@ -9,6 +9,7 @@ than one of size 2N.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -73,48 +74,58 @@ def coil_gram(images: Tensor, spectrum: Tensor, maps4: Tensor) -> Tensor:
 class _SenseGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, spectrum: Tensor, maps4: Tensor) -> Tensor:
-        transformed = torch.fft.fft2(maps4 * images[:, None, None])
-        ctx.save_for_backward(transformed, spectrum, maps4)
-        return _combine(torch.fft.ifft2(transformed * spectrum), maps4)
+        transformed = [_transform(image, maps) for image, maps in _each(images, maps4)]
+        ctx.save_for_backward(spectrum, maps4, *transformed)
+        return _combined(transformed, spectrum, maps4)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        transformed, spectrum, maps4 = ctx.saved_tensors
-        grad_transformed = torch.fft.fft2(maps4 * grads[0][:, None, None])
-        grad_spectrum = None
-        if ctx.needs_input_grad[1]:
-            grad_spectrum = _spectrum_gradient(transformed, grad_transformed)
-        grad_images = None
-        if ctx.needs_input_grad[0]:  # the operator is Hermitian
-            grad_images = _combine(torch.fft.ifft2(grad_transformed * spectrum), maps4)
+        spectrum, maps4, *transformed = ctx.saved_tensors
+        slopes = [_transform(grad, maps) for grad, maps in _each(grads[0], maps4)]
+        grad_spectrum = _spectrum_gradient(transformed, slopes) if ctx.needs_input_grad[1] else None
+        # the operator is Hermitian
+        grad_images = _combined(slopes, spectrum, maps4) if ctx.needs_input_grad[0] else None
         return grad_images, grad_spectrum, None
 
 
 class _CoilGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, spectrum: Tensor, maps4: Tensor, shifts: Tensor) -> Tensor:
-        transformed = torch.fft.fft2(maps4 * images[:, None, None])
-        ctx.save_for_backward(transformed, spectrum, maps4, shifts)
-        parts: Tensor = torch.fft.ifft2(transformed * spectrum) * shifts.conj()
-        return 0.25 * parts.sum(-3)
+        transformed = [_transform(image, maps) for image, maps in _each(images, maps4)]
+        ctx.save_for_backward(spectrum, maps4, shifts, *transformed)
+        back = shifts.conj().resolve_conj()
+        return 0.25 * torch.stack([(torch.fft.ifft2(one * spectrum) * back).sum(-3) for one in transformed])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        transformed, spectrum, maps4, shifts = ctx.saved_tensors
-        grad_transformed = torch.fft.fft2(grads[0][:, :, None] * shifts)
-        grad_spectrum = _spectrum_gradient(transformed, grad_transformed) if ctx.needs_input_grad[1] else None
-        grad_images = None
-        if ctx.needs_input_grad[0]:
-            grad_images = _combine(torch.fft.ifft2(grad_transformed * spectrum), maps4)
+        spectrum, maps4, shifts, *transformed = ctx.saved_tensors
+        slopes = [torch.fft.fft2(grad[:, None] * shifts) for grad in grads[0]]
+        grad_spectrum = _spectrum_gradient(transformed, slopes) if ctx.needs_input_grad[1] else None
+        grad_images = _combined(slopes, spectrum, maps4) if ctx.needs_input_grad[0] else None
         return grad_images, grad_spectrum, None, None
 
 
-def _combine(parts: Tensor, maps4: Tensor) -> Tensor:
-    return 0.25 * (parts * maps4.conj()).sum((1, 2))
+def _each(images: Tensor, maps4: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """One image at a time: its intermediates stay small enough for the allocator to reuse them."""
+    shared = maps4.expand(len(images), *maps4.shape[1:])
+    return zip(images, shared, strict=True)
 
 
-def _spectrum_gradient(transformed: Tensor, grad_transformed: Tensor) -> Tensor:
+def _transform(image: Tensor, maps4: Tensor) -> Tensor:
+    """(coils, 4, y, x): all frequencies of the zero-padded coil images."""
+    return torch.fft.fft2(maps4 * image)
+
+
+def _combined(transformed: list[Tensor], spectrum: Tensor, maps4: Tensor) -> Tensor:
+    shared = maps4.expand(len(transformed), *maps4.shape[1:])
+    pairs = zip(transformed, shared, strict=True)
+    return 0.25 * torch.stack([(torch.fft.ifft2(one * spectrum) * maps.conj()).sum((0, 1)) for one, maps in pairs])
+
+
+def _spectrum_gradient(transformed: list[Tensor], slopes: list[Tensor]) -> Tensor:
     """Re sum conj(F(m x)) F(m g) over images and coils, with the scale of the inverse FFT."""
-    left, right = torch.view_as_real(transformed), torch.view_as_real(grad_transformed)
-    pixels = transformed.shape[-1] * transformed.shape[-2]
-    return (left * right).sum((0, 1, -1)) * (0.25 / pixels)
+    total = torch.zeros_like(transformed[0][0].real)
+    for left, right in zip(transformed, slopes, strict=True):
+        for one, other in zip(left, right, strict=True):
+            total.addcmul_(one.real, other.real).addcmul_(one.imag, other.imag)
+    return total * (0.25 / (total.shape[-1] * total.shape[-2]))

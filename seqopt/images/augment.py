@@ -87,7 +87,8 @@ def smooth_phase(shape: tuple[int, ...], generator: np.random.Generator) -> Comp
     weights = generator.standard_normal(len(powers))
     surface = sum((w * y**i * x**j for w, (i, j) in zip(weights, powers, strict=True)), np.zeros(shape))
     swing = generator.uniform(0.3, 1.0) * PHASE_SWING_RAD / max(float(np.abs(surface).max()), 1e-9)
-    return np.exp(1j * (swing * surface + generator.uniform(-np.pi, np.pi))).astype(np.complex64)
+    phase = swing * surface + generator.uniform(-np.pi, np.pi)
+    return np.asarray(np.exp(1j * phase), dtype=np.complex64)
 
 
 def complex_noise(shape: tuple[int, ...], sigma: float, generator: np.random.Generator) -> ComplexArray:

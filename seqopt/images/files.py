@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from seqopt.images.resample import Grid, resample
 
 AnyArray = npt.NDArray[Any]
 UNIT_M = {"meter": 1.0, "mm": 1e-3, "micron": 1e-6, "unknown": 1e-3}
+LARGEST = 1e15
 LEAST_AREA = 0.1  # of the fullest slice, for a slice of a volume to count
 
 
@@ -79,28 +79,42 @@ def _load(path: Path) -> tuple[AnyArray, float | None]:
             names = [name for name in loaded.files if name != "voxel_m"]
             if "images" not in names and len(names) != 1:
                 raise SeqoptError(f"{path}: got arrays {', '.join(names) or 'none'}, expected one named images")
-            voxel_m = float(loaded["voxel_m"]) if "voxel_m" in loaded.files else None
+            voxel_m = _one_number(loaded["voxel_m"], path) if "voxel_m" in loaded.files else None
             array = loaded["images" if "images" in names else names[0]]
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except SeqoptError:
+        raise
+    except Exception as error:  # NumPy, zlib, zipfile and tokenize raise a dozen kinds for damaged files
         if "pickle" in str(error):
             raise SeqoptError(
                 f"{path}: holds pickled Python objects or no array at all, expected plain numbers; "
                 "save it anew with numpy.save(..., allow_pickle=False)"
             ) from error
-        raise SeqoptError(f"{path} cannot be read as a NumPy file ({first_line(error)}); it is truncated") from error
+        raise SeqoptError(
+            f"{path} cannot be read as a NumPy file ({first_line(error)}); it is truncated or foreign"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise SeqoptError(f"{path} is a zip file without NumPy arrays, expected one named images; save it with savez")
     if voxel_m is not None and not 1e-5 <= voxel_m <= 0.1:
         raise SeqoptError(f"{path}: voxel_m={voxel_m:g} is outside 0.00001..0.1 m; was it given in mm?")
     return array, voxel_m
 
 
+def _one_number(value: AnyArray, path: Path) -> float:
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        raise SeqoptError(f"{path}: voxel_m is {value.tolist()!r}, expected one number in metres; pixels are square")
+    return float(value.item())
+
+
 def checked(array: AnyArray, path: Path) -> AnyArray:
-    """The array itself, if it holds finite numbers that are not all zero."""
+    """The array itself, if it holds finite numbers that are not all zero and whose squares float32 can hold."""
     if array.dtype.kind not in "biufc":
         raise SeqoptError(f"{path}: got values of type {array.dtype}, expected real or complex numbers")
     if not np.isfinite(array).all():
         raise SeqoptError(f"{path} holds NaN or infinity; mend or leave out the damaged images")
     if not array.any():
         raise SeqoptError(f"{path} holds only zeros; leave it out")
+    if array.dtype.kind in "fc" and float(np.abs(array).max()) > LARGEST:
+        raise SeqoptError(f"{path} holds values beyond {LARGEST:g}; scale the images down, any scale will do")
     return array
 
 

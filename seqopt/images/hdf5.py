@@ -36,7 +36,9 @@ def read_hdf5(path: Path, grid: Grid) -> Volume:
             if any("data" in group and "xml" in group for group in groups):
                 raise SeqoptError(f"{path} holds raw MRD data and no images; reconstruct it first")
             names = ", ".join(itertools.islice(file, 5)) or "nothing"
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except SeqoptError:
+        raise
+    except Exception as error:  # h5py raises a dozen kinds for damaged files and groups in the place of arrays
         raise SeqoptError(f"{path} cannot be read as HDF5 ({first_line(error)}); it is truncated or foreign") from error
     raise SeqoptError(
         f"{path}: holds {names}, expected fastMRI's kspace or an MRD series image_0; is it another format?"
@@ -47,7 +49,7 @@ def _fastmri_kspace(file: h5py.File, path: Path, grid: Grid) -> Volume:
     """(slices, [coils,] y, x) k-space: complex images of one coil, root-sum-of-squares of several."""
     kspace = file["kspace"]
     if not isinstance(kspace, h5py.Dataset) or kspace.ndim not in (3, 4) or kspace.dtype.kind != "c":
-        got = f"{getattr(kspace, 'dtype', 'a group')} of shape {getattr(kspace, 'shape', '')}"
+        got = f"{kspace.dtype} of shape {kspace.shape}" if isinstance(kspace, h5py.Dataset) else "a group"
         raise SeqoptError(f"{path}: kspace is {got}, expected complex (slices, coils, y, x) or (slices, y, x)")
     if min(kspace.shape) < 1 or min(kspace.shape[-2:]) < 8:
         raise SeqoptError(f"{path}: kspace has shape {kspace.shape}, expected at least 8 x 8 points")

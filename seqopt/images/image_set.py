@@ -72,4 +72,4 @@ def evenly(indices: IndexArray, limit: int | None) -> IndexArray:
         return indices
     if limit < 1:
         raise SeqoptError(f"limit: got {limit}, expected at least 1; leave it out to take all images")
-    return indices[((np.arange(limit) + 0.5) * len(indices) / limit).astype(int)]
+    return np.asarray(indices[((np.arange(limit) + 0.5) * len(indices) / limit).astype(int)])

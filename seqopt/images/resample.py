@@ -32,7 +32,7 @@ class Grid:
 
     def positions_m(self) -> FloatArray:
         """Pixel centres (matrix,) in metres."""
-        return (np.arange(self.matrix) - self.matrix / 2) * self.voxel_m
+        return np.asarray((np.arange(self.matrix) - self.matrix / 2) * self.voxel_m, dtype=np.float64)
 
 
 def resample(

@@ -14,7 +14,7 @@ from seqopt.images.files import read_array, read_nifti
 from seqopt.images.hdf5 import read_hdf5
 from seqopt.images.image_set import SPLITS, ImageSet, IndexArray, Volume, evenly
 from seqopt.images.resample import Grid
-from seqopt.images.splits import volume_splits
+from seqopt.images.splits import FILES_ENOUGH, volume_splits
 from seqopt.registry import Registry
 
 Reader = Callable[[Path, Grid], Volume]
@@ -47,7 +47,7 @@ def load_images(
         volumes, source = [], f"{path.name}: {len(files)} file{'s' if len(files) > 1 else ''}"
         for file in files:
             volume = _scaled(READERS[_ending_of(file)](file, grid))
-            if limit is not None and len(files) > limit // 2:  # a large folder: keep memory at bay
+            if limit is not None and len(files) >= max(FILES_ENOUGH, limit // 2):  # split by files: keep memory at bay
                 kept = evenly(np.arange(len(volume.images)), max(1, limit // len(files)))
                 volume = replace(volume, images=volume.images[kept])
             volumes.append(volume)

@@ -36,8 +36,8 @@ def block_splits(count: int, *, step_m: float | None = None) -> dict[str, IndexA
     training = count - 2 * gap - 2 * held_out
     if training < 1:
         raise SeqoptError(
-            f"images: got {count} slices, expected at least {slices_needed(step_m)} in a volume or "
-            f"{FILES_ENOUGH} files, for training, validation and test; give more images"
+            f"images: got {count} slice{'s' if count != 1 else ''}, expected at least {slices_needed(step_m)} "
+            f"in a volume or {FILES_ENOUGH} files, for training, validation and test; give more images"
         )
     return _lay_out(SPLITS, [training, held_out, held_out], gap)
 

@@ -18,6 +18,9 @@ from seqopt.learn.losses import image_loss
 from seqopt.learn.recipe import Recipe
 from seqopt.sampling.trajectory import Path
 
+OUTSIDE = 100.0
+"""Weight of k beyond k-max, from the first step: there the image's grid cannot tell what the scanner would see."""
+
 BatchOf = Callable[[int], Tensor]
 """Step index -> complex images (batch, y, x): a function of the step alone, so that a resumed run sees the same."""
 
@@ -78,7 +81,7 @@ class Fit:
             fidelity = image_loss(self.recon(measurement), images.abs(), self.recipe.loss)
             gradient, slew, outside = self._penalties(path)
             warm = index < self.recipe.warmup_share * self.total
-            loss = fidelity + (0.0 if warm else self.recipe.penalty) * (gradient + slew) + 10.0 * outside
+            loss = fidelity + (0.0 if warm else self.recipe.penalty) * (gradient + slew) + OUTSIDE * outside
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()

@@ -26,7 +26,6 @@ from seqopt.workflows.design_output import DesignOutcome, write_design
 from seqopt.workflows.design_request import DesignRequest, slowest
 from seqopt.workflows.store import replacing
 
-FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[str, int, int, str], None]
 """Called as (stage, done, total, remark)."""
 
@@ -178,7 +177,10 @@ def _learn(run: _Run, fixed: TrajectoryDesign) -> TrajectoryDesign:
     if isinstance(sampling, SegmentsTrajectory):
         facts["raw_joint_gap_per_fov"] = sampling.ode.joint_gap_per_m() * request.geometry.fov_m[0]
     run.watch("project", 0, 1, "")
-    k_per_m = _inside(path.k_per_m.double().cpu().numpy(), min(request.geometry.k_max_per_m))
+    k_per_m = path.k_per_m.double().cpu().numpy()
+    facts["raw_largest_k_share_of_k_max"] = float(
+        np.linalg.norm(k_per_m, axis=-1).max() / min(request.geometry.k_max_per_m)
+    )
     learned = request.designed(k_per_m, fixed.echo_sample, learning=facts)
     moved = learned.provenance["projection"]["moved_max_per_fov"]
     run.watch("project", 1, 1, f"moved k by at most {moved:.3g}/FOV")
@@ -192,12 +194,6 @@ def _loop_recon(request: DesignRequest) -> nn.Module:
     if recipe.recon == "adjoint+unet":
         return AdjointUnet(recipe.network_channels)
     return in_loop[recipe.recon]()
-
-
-def _inside(k_per_m: FloatArray, k_max_per_m: float) -> FloatArray:
-    """Pull the few samples beyond k-max back onto its circle."""
-    length = np.linalg.norm(k_per_m, axis=-1, keepdims=True)
-    return k_per_m * np.minimum(1.0, k_max_per_m / np.maximum(length, 1e-9))
 
 
 def _train(run: _Run, stage: str, fit: Fit, each: Callable[[int], None] = lambda _: None) -> dict[str, Any]:

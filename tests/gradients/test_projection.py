@@ -131,10 +131,11 @@ def test_shots_are_projected_each_on_its_own():
     assert np.abs(twice.k_per_m[3:] - twice.k_per_m[:3]).max() * GEOMETRY.fov_m[0] < 1e-6
 
 
-def test_no_independent_solver_gets_nearer():
-    """SLSQP on one short shot with the same limits: the distances agree within a percent."""
+@pytest.mark.parametrize(("seed", "roughness"), [(8, 1.0), (11, 2.0)])
+def test_no_independent_solver_gets_nearer(seed, roughness):
+    """SLSQP on one short shot with the same limits gets as far and no farther."""
     scanner = paper_scanner()
-    wish = wild(8, shots=1, samples=40, roughness=3.0)
+    wish = wild(seed, shots=1, samples=40, roughness=roughness)
     projection = project(wish, GEOMETRY, scanner, dwell_s=DWELL, echo_sample=20)
     edges, raster = projection.gradient_hz_per_m.shape[1], scanner.grad_raster_s
     limit_g = scanner.margin * scanner.max_grad_hz_per_m
@@ -173,7 +174,7 @@ def test_no_independent_solver_gets_nearer():
     assert best.success
     ours, _ = objective(projection.gradient_hz_per_m[0, 1:-1].ravel() / limit_g)
     assert best.fun > 0.01  # of the wish's energy: it is out of reach
-    assert ours < 1.01 * best.fun
+    assert ours < 1.0005 * best.fun  # 1.0013 to 1.0045 if ADMM forgets its dual variable
     assert room(projection.gradient_hz_per_m[0, 1:-1].ravel() / limit_g).max() <= 1 + 1e-9
 
 
@@ -195,7 +196,7 @@ def test_a_design_takes_what_the_projection_gives():
 
 def test_damaged_trajectories_and_echoes_outside_are_refused():
     k = wild(0)
-    with pytest.raises(SeqoptError, match="echo sample: got 128, expected 0..127"):
+    with pytest.raises(SeqoptError, match=r"echo sample: got 128, expected 0\.\.127"):
         project(k, GEOMETRY, paper_scanner(), dwell_s=DWELL, echo_sample=128)
     k[1, 5, 0] = np.nan
     with pytest.raises(SeqoptError, match="NaN or infinity"):

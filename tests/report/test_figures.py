@@ -145,6 +145,17 @@ def test_one_value_of_a_history_is_a_level_line_and_series_share_a_panel():
     assert shown[0].get_yscale() == "log" and shown[1].get_yscale() == "symlog" and shown[2].get_yscale() == "linear"
 
 
+def test_a_slash_in_a_unit_makes_no_series_and_zeros_are_drawn_from_zero():
+    figure = curves_figure({"slew excess (T/m/s)": [(0, 0.0), (5, 0.0)], "gradient (mT/m)/largest": [(0, 1.0)]})
+    assert [axes.get_title("left") for axes in figure.axes] == ["slew excess (T/m/s)", "gradient (mT/m)"]
+    assert figure.axes[0].get_ylim() == (0.0, 1.0)
+
+
+def test_a_history_with_nan_can_still_be_drawn():
+    nan = float("nan")
+    assert to_png_bytes(curves_figure({"loss": [(0, 1.0), (1, nan), (2, 50.0)], "all": [(0, nan), (1, nan)]}), dpi=30)
+
+
 def test_wrong_input_is_refused_in_one_line():
     truth = images()
     k = np.zeros((4, 8, 3))
