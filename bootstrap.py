@@ -4,10 +4,9 @@ python3 bootstrap.py design --traj radial --shots 16     any command of seqopt
 python3 bootstrap.py test [pytest's arguments]           the tests
 
 Standard library only; Python 3.11 to 3.13 on Linux or macOS. The environment is ``.venv`` with the exact versions of
-``constraints.txt``; it is made anew when ``constraints.txt`` or ``pyproject.toml`` change.
+``constraints.txt``; it is made anew when ``constraints.txt`` or ``pyproject.toml`` change. Written so that Python 3.6
+can still read it and say what is missing.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
@@ -27,7 +26,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 INSTALL = ["-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt", "-e", ".[dev]"]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list) -> int:
     """Install if need be, then become the command; returns an exit code where that fails."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         return with_another_python(arguments)
@@ -45,12 +44,12 @@ def main(arguments: list[str]) -> int:
     os.execv(command[0], command)
 
 
-def with_another_python(arguments: list[str]) -> int:
+def with_another_python(arguments: list) -> int:
     """Start again with a Python that suits, if one is on the path; otherwise say so."""
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
         path = shutil.which(f"python3.{minor}")
-        works = path and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0
-        if path and works:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if path and subprocess.call([path, "-c", "import venv"], **quiet) == 0:
             os.execv(path, [path, str(Path(__file__).resolve()), *arguments])
     have = ".".join(map(str, sys.version_info[:3]))
     print(f"Error: this is Python {have}; seqopt needs Python 3.11, 3.12 or 3.13, install one of them", file=sys.stderr)

@@ -113,19 +113,29 @@ def _each(images: Tensor, maps4: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _transform(image: Tensor, maps4: Tensor) -> Tensor:
     """(coils, 4, y, x): all frequencies of the zero-padded coil images."""
-    return torch.fft.fft2(maps4 * image)
+    transformed: Tensor = torch.fft.fft2(maps4 * image)
+    return transformed
 
 
 def _combined(transformed: list[Tensor], spectrum: Tensor, maps4: Tensor) -> Tensor:
     shared = maps4.expand(len(transformed), *maps4.shape[1:])
-    pairs = zip(transformed, shared, strict=True)
-    return 0.25 * torch.stack([(torch.fft.ifft2(one * spectrum) * maps.conj()).sum((0, 1)) for one, maps in pairs])
+    return 0.25 * torch.stack(
+        [_combined_one(*pair) for pair in zip((t * spectrum for t in transformed), shared, strict=True)]
+    )
+
+
+def _combined_one(spectra: Tensor, maps4: Tensor) -> Tensor:
+    parts = torch.fft.ifft2(spectra)
+    total = torch.zeros_like(parts[0])
+    for part, coil in zip(parts, maps4.conj(), strict=True):
+        total.addcmul_(part, coil)
+    return total.sum(0)
 
 
 def _spectrum_gradient(transformed: list[Tensor], slopes: list[Tensor]) -> Tensor:
     """Re sum conj(F(m x)) F(m g) over images and coils, with the scale of the inverse FFT."""
-    total = torch.zeros_like(transformed[0][0].real)
+    total = torch.zeros_like(transformed[0][0])
     for left, right in zip(transformed, slopes, strict=True):
-        for one, other in zip(left, right, strict=True):
-            total.addcmul_(one.real, other.real).addcmul_(one.imag, other.imag)
-    return total * (0.25 / (total.shape[-1] * total.shape[-2]))
+        for one, other in zip(left.conj(), right, strict=True):
+            total.addcmul_(one, other)
+    return total.real * (0.25 / (total.shape[-1] * total.shape[-2]))

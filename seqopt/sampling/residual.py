@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -35,10 +37,8 @@ class ResidualOde(nn.Module):
         k_max_per_m: float,
         reach_per_m: float,
         tau_s: float,
-        harmonics: int = 40,
+        harmonics: int = 24,
         hidden: int = 64,
-        code: int = 16,
-        method: str = "midpoint",
         adjoint: bool = False,
     ) -> None:
         """Base trajectory (shots, nodes, 2) 1/m at equally spaced nodes over the readout; ``reach`` bounds |d|."""
@@ -50,9 +50,8 @@ class ResidualOde(nn.Module):
         self.readout_s, self.k_max_per_m = readout_s, k_max_per_m
         self.tau = tau_s / readout_s  # in units of the readout
         self.reach = reach_per_m / k_max_per_m
-        self.method, self.adjoint = method, adjoint
+        self.method, self.adjoint = "midpoint", adjoint  # evaluates at nodes and half-way, as the table does
         self.features = TimeFeatures(harmonics)
-        self.code = nn.Parameter(torch.randn(shots, code))
         self.start = nn.Parameter(torch.zeros(shots, 2))
         # every shot mixes the time features in its own way, then all share one network
         self.mix = nn.Parameter(0.3 * torch.randn(shots, self.features.size, hidden) / self.features.size**0.5)
@@ -65,33 +64,53 @@ class ResidualOde(nn.Module):
             self.out.bias.zero_()
 
     def derivative(self, unit_time: Tensor, deviation: Tensor) -> Tensor:
-        """D' in units of k-max per readout: (shots, 2) at one time in [0, 1]."""
+        """D' in units of k-max per readout: times in [0, 1] of shape (...), deviations (..., shots, 2)."""
+        return self._field(self._mixed(unit_time), self._base(unit_time), deviation)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Deviation and its derivative at the nodes: (shots, nodes, 2) in 1/m and in 1/m/s."""
+        if self.adjoint:
+            options = {"method": self.method, "adjoint_params": tuple(self.parameters())}
+            path = odeint_adjoint(_Field(self), self.start, self.node_times, **options)
+        else:
+            path = odeint(self._tabulated(), self.start, self.node_times, method=self.method)
+        slopes = self.derivative(self.node_times, path)
+        scale = self.k_max_per_m
+        return path.transpose(0, 1) * scale, slopes.transpose(0, 1) * (scale / self.readout_s)
+
+    def _mixed(self, unit_time: Tensor) -> Tensor:
+        """What the network's first layer sees of time, (..., shots, hidden)."""
         features = self.features(unit_time)
-        state = self._base(unit_time) + deviation
-        mixed = torch.einsum("f,sfh->sh", features, self.mix) + features @ self.shared
-        first = torch.tanh(mixed + self.from_state(state))
-        local = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
-        turned = torch.einsum("sij,sj->si", self.frame, local)
-        return (self.reach * turned - deviation) / self.tau
+        return torch.einsum("...f,sfh->...sh", features, self.mix) + (features @ self.shared)[..., None, :]
 
     def _base(self, unit_time: Tensor) -> Tensor:
         position = unit_time * (self.base_k.shape[1] - 1)
         left = position.floor().long().clamp(0, self.base_k.shape[1] - 2)
-        u = position - left
-        return (1 - u) * self.base_k[:, left] + u * self.base_k[:, left + 1]
+        u = (position - left)[..., None, None]
+        base = self.base_k.transpose(0, 1)
+        return (1 - u) * base[left] + u * base[left + 1]
 
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """Deviation and its derivative at the nodes: (shots, nodes, 2) in 1/m and in 1/m/s."""
-        solve = odeint_adjoint if self.adjoint else odeint
-        options = {"adjoint_params": tuple(self.parameters())} if self.adjoint else {}
-        path = solve(_Field(self), self.start, self.node_times, method=self.method, **options)
-        slopes = torch.stack([self.derivative(t, d) for t, d in zip(self.node_times, path, strict=True)])
-        scale = self.k_max_per_m
-        return path.transpose(0, 1) * scale, slopes.transpose(0, 1) * (scale / self.readout_s)
+    def _field(self, mixed: Tensor, base: Tensor, deviation: Tensor) -> Tensor:
+        first = torch.tanh(mixed + self.from_state(base + deviation))
+        local = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
+        turned = (self.frame @ local[..., None])[..., 0]
+        return (self.reach * turned - deviation) / self.tau
+
+    def _tabulated(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The right-hand side with all that depends on time alone computed at once, at nodes and half-way between."""
+        last = 2 * (len(self.node_times) - 1)
+        times = torch.linspace(0.0, 1.0, last + 1, device=self.node_times.device)
+        mixed, base = self._mixed(times).unbind(0), self._base(times).unbind(0)
+
+        def field(unit_time: Tensor, deviation: Tensor) -> Tensor:
+            index = round(float(unit_time) * last)
+            return self._field(mixed[index], base[index], deviation)
+
+        return field
 
 
 class _Field(nn.Module):
-    """The right-hand side as the solver wants it."""
+    """The right-hand side as the adjoint method wants it."""
 
     def __init__(self, ode: ResidualOde) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ class ResidualTrajectory(nn.Module):
         *,
         dwell_s: float,
         echo_sample: int,
-        harmonics: int = 40,
+        harmonics: int = 24,
         reach_share: float = 0.5,
         tau_s: float = 1e-3,
         node_s: float = 40e-6,
