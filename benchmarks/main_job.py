@@ -55,7 +55,7 @@ def _read(out: Path) -> dict[str, float]:
         row[f"{judge} SSIM gain"] = pair["learned"]["ssim"] - pair["fixed"]["ssim"]
     checks = {check["name"]: check for check in certificate["checks"]}
     row["checks not held"] = sum(not check["held"] for check in certificate["checks"])
-    row["k apart 1/FOV"] = float(checks["design.k_space"]["value"])
+    row["k apart 1/FOV"] = float(checks["design.k"]["value"])
     return row
 
 

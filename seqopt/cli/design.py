@@ -18,7 +18,32 @@ _STAGES = {  # rough seconds of the quick preset on two cores, to weigh the over
 }
 
 
+def _from_recipe(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Take defaults from a recipe; what stands on the command line comes first."""
+    if path is None:
+        return
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path} cannot be read as a recipe ({error}); give a recipe.toml") from error
+    known = {option.name for option in context.command.params} - {"recipe", "resume", "overwrite"}
+    for name in table:
+        if name.replace("-", "_") not in known:
+            raise click.BadParameter(f"{path}: unknown entry {name!r}; known: {', '.join(sorted(map(str, known)))}")
+    context.default_map = {name.replace("-", "_"): value for name, value in table.items()}
+
+
 @click.command("design")
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_from_recipe,
+    help="TOML of options, as in sequences/*/recipe.toml.",
+)
 @click.option("--traj", default="radial", show_default=True, help="Initial trajectory.")
 @click.option("--shots", type=int, default=16, show_default=True, help="Shots (excitations) a slice.")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory to write.  [default: designs/TRAJ-SHOTS]")

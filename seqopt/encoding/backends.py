@@ -81,8 +81,12 @@ class Finufft:
             )
         import finufft
 
-        threads = torch.get_num_threads()
-        plan = finufft.Plan(kind, shape, data.shape[0], tolerance, sign, dtype=_name(data.dtype), nthreads=threads)
+        # type 1 adds up in an order that threads would make random: one thread a transform, so that a seed is a result
+        transforms, threads = data.shape[0], torch.get_num_threads()
+        options = {"nthreads": 1 if kind == 1 and transforms == 1 else threads}
+        if transforms > 1:
+            options["spread_thread"] = 2
+        plan = finufft.Plan(kind, shape, transforms, tolerance, sign, dtype=_name(data.dtype), **options)
         plan.setpts(points[0].numpy(), points[1].numpy())
         result = plan.execute(
             np.ascontiguousarray(data.detach().numpy().squeeze(0) if data.shape[0] == 1 else data.detach().numpy())

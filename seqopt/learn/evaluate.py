@@ -16,6 +16,7 @@ from seqopt.recon.in_loop import CgSense
 
 FloatArray = npt.NDArray[np.float64]
 REGULARISATIONS = (0.001, 0.003, 0.01, 0.03)
+ITERATIONS = (8, 20)
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,22 @@ def evaluate(k_per_m: Tensor, recon: nn.Module, acquisition: Acquisition, truth:
             measurement = acquisition.measure(image[None], k_per_m, weights, generator, spectrum=spectrum)
             estimates.append(recon(measurement)[0])
         estimate, magnitude = torch.stack(estimates), truth.abs()
-        return Scores(
-            *(metric(estimate, magnitude).double().cpu().numpy() for metric in (psnr, ssim, nmse)),
-            images=estimate.float().cpu().numpy(),
+        psnr_db, similarity, error = (
+            metric(estimate, magnitude).double().cpu().numpy() for metric in (psnr, ssim, nmse)
         )
+        return Scores(psnr_db, similarity, error, estimate.float().cpu().numpy())
 
 
-def tune_regularisation(
+def tune_cg_sense(
     k_per_m: Tensor,
     acquisition: Acquisition,
     validation: Tensor,
     *,
-    iterations: int,
     seed: int,
-    candidates: Sequence[float] = REGULARISATIONS,
-) -> float:
-    """The CG-SENSE regularisation with the best mean PSNR on the validation images: each design gets its own best."""
-    scores = [
-        evaluate(k_per_m, CgSense(iterations, value), acquisition, validation, seed=seed).psnr_db.mean()
-        for value in candidates
-    ]
+    iterations: Sequence[int] = ITERATIONS,
+    regularisations: Sequence[float] = REGULARISATIONS,
+) -> CgSense:
+    """The CG-SENSE with the best mean PSNR on the validation images: each trajectory is judged by its own best."""
+    candidates = [CgSense(count, value) for count in iterations for value in regularisations]
+    scores = [evaluate(k_per_m, one, acquisition, validation, seed=seed).psnr_db.mean() for one in candidates]
     return candidates[int(np.argmax(scores))]

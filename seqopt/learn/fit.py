@@ -59,11 +59,11 @@ class Fit:
         self.k_max_per_m = min(acquisition.geometry.k_max_per_m)
         self.moves = any(parameter.requires_grad for parameter in sampling.parameters())
         groups = [
-            {"params": list(sampling.parameters()), "lr": recipe.rate_trajectory},
-            {"params": list(recon.parameters()), "lr": recipe.rate_network},
+            (list(sampling.parameters()), recipe.rate_trajectory),
+            (list(recon.parameters()), recipe.rate_network),
         ]
-        self.rates = [group["lr"] for group in groups if group["params"]]
-        self.optimiser = torch.optim.Adam([group for group in groups if group["params"]])
+        self.rates = [rate for parameters, rate in groups if parameters]
+        self.optimiser = torch.optim.Adam([{"params": parameters} for parameters, _ in groups if parameters])
         self.done = 0
         self.weights: Tensor | None = None
         self.spectrum: Tensor | None = None  # of a trajectory that does not move

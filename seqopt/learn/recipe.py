@@ -37,12 +37,12 @@ class Recipe:
     """Steps between updates of the density compensation."""
     validate_every: int = 20
     checkpoint_every: int = 20
-    network_steps: int = 150
+    network_steps: int = 180
     """Steps of each of the two U-Nets, fixed and learned alike."""
-    network_batch: int = 4
+    network_batch: int = 2
     network_channels: int = 16
     iterations: int = 8
-    """Conjugate-gradient iterations, in training and in judging."""
+    """Conjugate-gradient iterations in training; judging tunes them."""
     regularisation: float = 0.01
     limit_images: int | None = None
     """Use at most so many images a split in judging."""

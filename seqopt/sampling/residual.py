@@ -71,7 +71,7 @@ class ResidualOde(nn.Module):
         """Deviation and its derivative at the nodes: (shots, nodes, 2) in 1/m and in 1/m/s."""
         if self.adjoint:
             options = {"method": self.method, "adjoint_params": tuple(self.parameters())}
-            path = odeint_adjoint(_Field(self), self.start, self.node_times, **options)
+            path: Tensor = odeint_adjoint(_Field(self), self.start, self.node_times, **options)
         else:
             path = odeint(self._tabulated(), self.start, self.node_times, method=self.method)
         slopes = self.derivative(self.node_times, path)
@@ -80,7 +80,7 @@ class ResidualOde(nn.Module):
 
     def _mixed(self, unit_time: Tensor) -> Tensor:
         """What the network's first layer sees of time, (..., shots, hidden)."""
-        features = self.features(unit_time)
+        features: Tensor = self.features(unit_time)
         return torch.einsum("...f,sfh->...sh", features, self.mix) + (features @ self.shared)[..., None, :]
 
     def _base(self, unit_time: Tensor) -> Tensor:
@@ -94,7 +94,8 @@ class ResidualOde(nn.Module):
         first = torch.tanh(mixed + self.from_state(base + deviation))
         local = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
         turned = (self.frame @ local[..., None])[..., 0]
-        return (self.reach * turned - deviation) / self.tau
+        slope: Tensor = (self.reach * turned - deviation) / self.tau
+        return slope
 
     def _tabulated(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The right-hand side with all that depends on time alone computed at once, at nodes and half-way between."""

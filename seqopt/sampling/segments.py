@@ -20,7 +20,7 @@ class SegmentsOde(nn.Module):
 
     Each shot is cut into ``segments``; the first sample of each is its control point and stays (eq. 3). Nothing makes
     one segment's end meet the next control point: ``joint_gap`` measures it, the projection mends it. Dormand-Prince 5
-    with the adjoint method (eq. 8-14). The initial trajectory's own velocity v_0 is added so that learning starts there.
+    with the adjoint method (eq. 8-14). The initial trajectory's own velocity v_0 is added: learning starts there.
     """
 
     control: Tensor
@@ -83,7 +83,8 @@ class SegmentsOde(nn.Module):
         field = _Field(self.network, self.velocity, self.control_time, self.speed)
         options: dict[str, Any] = {"method": self.method, "rtol": 1e-4, "atol": 1e-5}
         solve = odeint_adjoint if self.adjoint else odeint
-        return solve(field, self.control, times, **options).transpose(0, 1)
+        solution: Tensor = solve(field, self.control, times, **options)
+        return solution.transpose(0, 1)
 
 
 class _Field(nn.Module):

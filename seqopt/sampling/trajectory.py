@@ -72,8 +72,9 @@ class ResidualTrajectory(nn.Module):
         samples = base_k_per_m.shape[1]
         readout_s = samples * dwell_s
         nodes = max(int(np.ceil(readout_s / node_s)), 8) + 1
-        sample_times = (np.arange(samples) + 0.5) * dwell_s
-        edge_times = np.arange(int(readout_s / scanner.grad_raster_s + 1e-9) + 1) * scanner.grad_raster_s
+        sample_times: FloatArray = np.asarray((np.arange(samples) + 0.5) * dwell_s, dtype=float)
+        edges = int(readout_s / scanner.grad_raster_s + 1e-9) + 1
+        edge_times: FloatArray = np.asarray(np.arange(edges) * scanner.grad_raster_s, dtype=float)
         k_max = min(geometry.k_max_per_m)
         self.ode = ResidualOde(
             _resample(base_k_per_m, sample_times, np.linspace(0.0, readout_s, nodes)),
@@ -156,4 +157,4 @@ def _resample(k_per_m: FloatArray, from_s: FloatArray, to_s: FloatArray) -> Floa
     position = (to_s - from_s[0]) / (from_s[1] - from_s[0])
     left = np.clip(np.floor(position).astype(int), 0, len(from_s) - 2)
     u = (position - left)[None, :, None]
-    return (1 - u) * k_per_m[:, left] + u * k_per_m[:, left + 1]
+    return np.asarray((1 - u) * k_per_m[:, left] + u * k_per_m[:, left + 1], dtype=float)

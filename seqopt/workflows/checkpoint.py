@@ -21,7 +21,8 @@ class Checkpoint:
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self.path, self.request = path, json.dumps(request, sort_keys=True)
         self.finished: dict[str, Any] = {}
-        self.stage, self.state = "", None
+        self.stage = ""
+        self.state: dict[str, Any] | None = None
         self.history: dict[str, list[tuple[int, float]]] = {}
 
     def load(self) -> None:

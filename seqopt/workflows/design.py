@@ -16,7 +16,7 @@ from seqopt.encoding.acquisition import Acquisition
 from seqopt.errors import SeqoptError
 from seqopt.gradients.penalty import kinematic_penalty
 from seqopt.images import ImageSet, evaluation_images, load_images, noise_sigma, simulated_coil_maps, training_batches
-from seqopt.learn.evaluate import Scores, evaluate, tune_regularisation
+from seqopt.learn.evaluate import Scores, evaluate, tune_cg_sense
 from seqopt.learn.fit import Fit
 from seqopt.pulseq.gre import plan_gre
 from seqopt.recon.in_loop import AdjointUnet, CgSense, in_loop
@@ -203,7 +203,7 @@ def _train(run: _Run, stage: str, fit: Fit, each: Callable[[int], None] = lambda
         result: dict[str, Any] = checkpoint.finished[stage]
         run.watch(stage, fit.total, fit.total, "from the checkpoint")
         return result
-    if checkpoint.stage == stage:
+    if checkpoint.stage == stage and checkpoint.state is not None:
         fit.restore(checkpoint.state)
     elif fit.done == 0:
         each(0)
@@ -234,9 +234,9 @@ def _note(run: _Run, name: str, index: int, value: float) -> None:
 def _judge(run: _Run, fixed: TrajectoryDesign, learned: TrajectoryDesign) -> DesignOutcome:
     """Both judges on held-out images, for the fixed and for the projected learned trajectory."""
     request, recipe, acquisition = run.request, run.request.recipe, run.acquisition
-    test, validation = run.truth("test"), run.truth("validation")[:6]
+    test, validation = run.truth("test"), run.truth("validation")[::4]
     scores: dict[str, dict[str, Scores]] = {"cg-sense": {}, "adjoint+unet": {}}
-    regularisation: dict[str, float] = {}
+    cg_sense: dict[str, CgSense] = {}
     networks: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
     for which, one in (("fixed", fixed), ("learned", learned)):
         torch.manual_seed(request.seed)  # the same initial weights for both
@@ -257,10 +257,8 @@ def _judge(run: _Run, fixed: TrajectoryDesign, learned: TrajectoryDesign) -> Des
         recon.load_state_dict(state["recon"])
         run.watch("judge", int(which == "learned"), 2, which)
         k = trajectory().k_per_m
-        regularisation[which] = tune_regularisation(
-            k, acquisition, validation, iterations=recipe.iterations, seed=request.seed + 3
-        )
-        judges = {"cg-sense": CgSense(recipe.iterations, regularisation[which]), "adjoint+unet": recon}
+        cg_sense[which] = tune_cg_sense(k, acquisition, validation, seed=request.seed + 3)
+        judges = {"cg-sense": cg_sense[which], "adjoint+unet": recon}
         for name, judge in judges.items():
             scores[name][which] = evaluate(k, judge, acquisition, test, seed=request.seed + 4)
         networks[which] = {key: value.cpu().numpy() for key, value in recon.unet.state_dict().items()}
@@ -269,7 +267,10 @@ def _judge(run: _Run, fixed: TrajectoryDesign, learned: TrajectoryDesign) -> Des
         fixed=fixed,
         learned=learned,
         scores=scores,
-        regularisation=regularisation,
+        cg_settings={
+            which: {"iterations": one.iterations, "regularisation": one.regularisation}
+            for which, one in cg_sense.items()
+        },
         networks=networks,
         truth=test.abs().cpu().numpy(),
         psf={which: _psf(acquisition, one) for which, one in (("fixed", fixed), ("learned", learned))},

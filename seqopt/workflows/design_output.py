@@ -48,7 +48,8 @@ class DesignOutcome:
     learned: TrajectoryDesign
     scores: Mapping[str, Mapping[str, Scores]]
     """Judge -> fixed or learned -> scores on held-out images."""
-    regularisation: Mapping[str, float]
+    cg_settings: Mapping[str, Mapping[str, float]]
+    """CG-SENSE's iterations and regularisation, tuned on validation images for each trajectory."""
     networks: Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
     truth: npt.NDArray[np.float32]
     psf: Mapping[str, npt.NDArray[np.float32]]
@@ -89,8 +90,8 @@ def write_design(
         )
     config = ReconConfig(
         method="cg-sense",
-        iterations=request.recipe.iterations,
-        regularisation=outcome.regularisation["learned"],
+        iterations=int(outcome.cg_settings["learned"]["iterations"]),
+        regularisation=float(outcome.cg_settings["learned"]["regularisation"]),
         sequence=f"{name}.seq",
         header=f"{name}.mrd",
         seq_md5=timing.md5,
@@ -154,7 +155,7 @@ def _provenance(request: DesignRequest, outcome: DesignOutcome) -> dict[str, Any
         "labels": dict(request.labels),
         "seed": request.seed,
         "images": {"source": outcome.image_source, "counts": dict(outcome.counts)},
-        "regularisation": dict(outcome.regularisation),
+        "cg_settings": {which: dict(settings) for which, settings in outcome.cg_settings.items()},
         "scores": {
             judge: {which: scores.means() for which, scores in pair.items()} for judge, pair in outcome.scores.items()
         },

@@ -130,5 +130,5 @@ def _open(path: Path) -> Iterator[h5py.File]:
             if int(file.attrs["version"]) > VERSION:
                 raise SeqoptError(f"{file_path} was written by a newer seqopt; update seqopt to read it")
             yield file
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise SeqoptError(f"{file_path} cannot be read as a design ({error}); it is truncated or damaged") from error

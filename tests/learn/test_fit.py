@@ -9,7 +9,7 @@ from seqopt.core import Geometry
 from seqopt.encoding.acquisition import Acquisition
 from seqopt.errors import SeqoptError
 from seqopt.images import simulated_coil_maps
-from seqopt.learn.evaluate import evaluate, tune_regularisation
+from seqopt.learn.evaluate import evaluate, tune_cg_sense
 from seqopt.learn.fit import Fit
 from seqopt.learn.recipe import choose
 from seqopt.recon.in_loop import AdjointUnet, CgSense
@@ -90,7 +90,7 @@ def test_a_restored_fit_ends_where_the_unbroken_one_ends(form: str) -> None:
 
 
 def test_training_a_network_on_a_fixed_trajectory_improves_held_out_images() -> None:
-    fit = fit_of(40, form="fixed")
+    fit = fit_of(100, form="fixed")
     k, truth = fit.sampling().k_per_m, objects(10_000, 8)
     before = evaluate(k, fit.recon, acquisition(), truth, seed=5).psnr_db.mean()
     list(fit.steps())
@@ -114,7 +114,7 @@ def test_the_noise_is_the_same_for_every_trajectory_and_reconstruction() -> None
 def test_more_noise_wants_more_regularisation() -> None:
     k = torch.tensor(radial(GEOMETRY, 4, SAMPLES)[0], dtype=torch.float32)
     chosen = [
-        tune_regularisation(k, acquisition(sigma), objects(1), iterations=20, seed=1, candidates=(1e-4, 0.01, 0.3))
+        tune_cg_sense(k, acquisition(sigma), objects(1), seed=1, iterations=(20,), regularisations=(1e-4, 0.01, 0.3))
         for sigma in (0.001, 1.0)
     ]
-    assert chosen[0] < chosen[1]
+    assert chosen[0].regularisation < chosen[1].regularisation
