@@ -1,6 +1,6 @@
 """Which reconstruction to train through: gain per second of cg-sense and adjoint+unet in the loop, same data and seed.
 
-Both designs are projected and judged by both reconstructions. Run: python benchmarks/training_recon.py [--seconds 150]
+Both designs are projected and judged by both reconstructions. Run: python benchmarks/training_recon.py [--steps 100]
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--matrix", type=int, default=256)
     arguments = parser.parse_args()
-    print("| trained through | seconds of learning | cg-sense gain dB | adjoint+unet gain dB | gain dB per minute |")
-    print("|---|---|---|---|---|")
+    print(
+        "| trained through | seconds of learning | cg-sense gain dB (per minute) | adjoint+unet gain dB (per minute) |"
+    )
+    print("|---|---|---|---|")
     for label, changes in ARMS.items():
         recipe = replace(choose("quick", steps=arguments.steps, network_steps=60), **changes)
         spent = {"begin": 0.0, "end": 0.0}
@@ -43,7 +45,8 @@ def main() -> None:
             outcome, _ = design(_request(Path(scratch) / "design", recipe, arguments.matrix), watch=watch)
         seconds = spent["end"] - spent["begin"]
         gains = [outcome.gain_db(judge) for judge in ("cg-sense", "adjoint+unet")]
-        print(f"| {label} | {seconds:.0f} | {gains[0]:+.2f} | {gains[1]:+.2f} | {max(gains) / seconds * 60:.2f} |")
+        cells = [f"{gain:+.2f} ({gain / seconds * 60:+.2f})" for gain in gains]
+        print(f"| {label} | {seconds:.0f} | {cells[0]} | {cells[1]} |", flush=True)
 
 
 def _request(out: Path, recipe: object, matrix: int) -> DesignRequest:

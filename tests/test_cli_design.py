@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -57,10 +58,20 @@ def test_another_reader_plays_the_learned_trajectory(designed: Path) -> None:
     assert np.abs(readouts - wanted).max() * design.geometry.fov_m[0] < 0.01
 
 
-def test_the_learned_trajectory_differs_from_the_fixed_one(designed: Path) -> None:
-    design = load_design(designed)
-    assert np.abs(design.k_per_m - design.initial_k_per_m).max() * design.geometry.fov_m[0] > 0.1
-    assert np.abs(design.k_per_m[:, design.echo_sample]).max() == 0.0
+def test_learning_changes_the_trajectory_and_keeps_the_echo(designed: Path, tmp_path: Path) -> None:
+    longer = tmp_path / "longer"
+    assert seqopt("design", *SMALL, "--steps", "25", "--out", longer).returncode == 0
+    short, long = load_design(designed), load_design(longer)
+    assert np.abs(long.k_per_m - short.k_per_m).max() * short.geometry.fov_m[0] > 0.1
+    for design in (short, long):
+        assert np.abs(design.k_per_m[:, design.echo_sample]).max() == 0.0
+
+
+def test_the_fixed_baseline_is_written_and_certified_beside_the_learned_design(designed: Path) -> None:
+    baseline = load_design(designed / "fixed")
+    assert baseline.k_per_m == pytest.approx(baseline.initial_k_per_m, abs=0.01 / 0.22)
+    assert json.loads((designed / "fixed" / "certificate.json").read_text())["holds"] is True
+    assert seqopt("validate", designed / "fixed" / "radial-4-fixed.seq").returncode == 0
 
 
 def test_the_design_stores_the_networks_weights_and_its_provenance(designed: Path) -> None:
@@ -91,7 +102,7 @@ def test_a_finished_design_is_not_replaced_unasked(designed: Path) -> None:
     assert md5(designed / "design.h5") == before
 
 
-def _interrupted(out: Path, how: signal.Signals) -> int:
+def _interrupted(out: Path, how: signal.Signals) -> tuple[int, str]:
     process = subprocess.Popen(
         [SCRIPT, "design", *SMALL, "--steps", "60", "--out", str(out)],
         stdout=subprocess.PIPE,
@@ -104,14 +115,14 @@ def _interrupted(out: Path, how: signal.Signals) -> int:
             break
         time.sleep(0.02)
     process.send_signal(how)
-    process.communicate(timeout=120)
-    return process.returncode
+    said = process.communicate(timeout=120)[0].decode()
+    return process.returncode, said
 
 
 def test_a_killed_run_resumes_and_ends_where_the_unbroken_run_ends(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert seqopt("design", *SMALL, "--steps", "60", "--out", whole).returncode == 0
-    assert _interrupted(broken, signal.SIGKILL) == -signal.SIGKILL
+    assert _interrupted(broken, signal.SIGKILL)[0] == -signal.SIGKILL
     assert not (broken / "design.h5").exists()
     refused("design", *SMALL, "--steps", "60", "--out", broken, saying="--resume")
     refused("design", *SMALL, "--steps", "61", "--out", broken, "--resume", saying="other settings (recipe)")
@@ -122,8 +133,14 @@ def test_a_killed_run_resumes_and_ends_where_the_unbroken_run_ends(tmp_path: Pat
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_resume(tmp_path: Path) -> None:
-    assert _interrupted(tmp_path / "out", signal.SIGINT) == 130
-    assert (tmp_path / "out" / "checkpoint.pt").exists()
+    out = tmp_path / "out"
+    code, said = _interrupted(out, signal.SIGINT)
+    assert code == 130
+    assert "--resume" in said
+    assert (out / "checkpoint.pt").exists()
+    assert not (out / "design.h5").exists()
+    assert seqopt("design", *SMALL, "--steps", "60", "--out", out, "--resume").returncode == 0
+    assert (out / "design.h5").exists()
 
 
 @pytest.mark.parametrize(
@@ -146,6 +163,9 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_resume(tmp_path: Path) -> Non
         (["--readout", "4", "--dwell", "0.4"], "8192"),
         (["--images", "/nonexistent"], "/nonexistent"),
         (["--device", "abacus"], "device"),
+        (["--device", "meta"], "device"),
+        (["--seed", "-1"], "seed"),
+        (["--matrix", "8"], "16 or more"),
         (["--coils", "0"], "coils"),
         (["--snr", "0"], "SNR"),
         (["--flip", "500"], "flip"),
@@ -166,18 +186,19 @@ def test_images_that_cannot_be_learned_from_are_refused(tmp_path: Path) -> None:
     refused("design", *SMALL, "--images", tmp_path / "cut.h5", "--out", tmp_path / "out", saying="cut.h5")
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("free_bytes", [20_000, 400_000])  # at the first checkpoint; at the results
+def test_a_full_disk_leaves_nothing_half_written(free_bytes: int, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     script = (
-        "import resource, sys\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"  # every write beyond 20 kB fails
-        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"sys.argv = ['seqopt', 'design', *{SMALL!r}, '--out', {str(tmp_path / 'out')!r}]\n"
+        "import resource, signal, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({free_bytes}, {free_bytes}))\n"  # writes beyond it fail
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"sys.argv = ['seqopt', 'design', *{SMALL!r}, '--out', {str(out)!r}]\n"
         "from seqopt.cli.main import main; main()\n"
     )
-    import sys
-
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 2, result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("Error: cannot write")
     assert "Traceback" not in result.stderr
-    assert not [path.name for path in (tmp_path / "out").iterdir() if "partial" in path.name]
+    assert not [path.name for path in out.rglob("*") if "partial" in path.name]
+    assert not (out / "design.h5").exists()

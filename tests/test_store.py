@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file_intact(path, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(h5py.Group, "create_dataset", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(SeqoptError, match="No space left on device; free space or choose another --out"):
         save_design(path, design(name="other"))
     assert path.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 _STAGES = {  # rough seconds of the quick preset on two cores, to weigh the overall bar
     "images": 10.0,
-    "learn": 240.0,
+    "learn": 200.0,
     "project": 3.0,
     "U-Net fixed": 70.0,
     "U-Net learned": 70.0,
@@ -56,17 +57,19 @@ def _from_recipe(context: click.Context, parameter: click.Parameter, path: Path 
 @click.option("--te", type=float, help="Echo time, ms.  [default: the shortest]")
 @click.option("--tr", type=float, help="Repetition time, ms.  [default: the shortest]")
 @click.option("--flip", type=float, default=15.0, show_default=True, help="Flip angle, degrees.")
-@click.option("--slices", type=int, default=8, show_default=True, help="Slices, interleaved.")
+@click.option("--slices", type=int, default=8, show_default=True, help="Slices, all played in each TR, in order.")
 @click.option("--thickness", type=float, default=5.0, show_default=True, help="Slice thickness, mm.")
 @click.option("--gap", type=float, default=1.0, show_default=True, help="Gap between slices, mm.")
-@click.option("--dummies", type=int, default=20, show_default=True, help="Dummy shots before the first readout.")
+@click.option("--dummies", type=int, default=60, show_default=True, help="Dummy shots before the first readout.")
 @click.option("--scanner", default="paper", show_default=True, help="Profile (`seqopt scanners`) or a TOML file.")
 @click.option("--form", help="ODE form: residual or segments.  [default: the preset's]")
 @click.option("--recon", help="Reconstruction in training: cg-sense or adjoint+unet.  [default: the preset's]")
 @click.option("--steps", type=int, help="Training steps of the trajectory.  [default: the preset's]")
 @click.option("--network-steps", type=int, help="Training steps of each U-Net.  [default: the preset's]")
 @click.option("--coils", type=int, default=8, show_default=True, help="Simulated coils.")
-@click.option("--snr", type=float, default=50.0, show_default=True, help="SNR of one coil, fully sampled.")
+@click.option(
+    "--snr", type=float, default=50.0, show_default=True, help="SNR of the fully sampled image, coils combined."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Everything random follows from it.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--backend", default="auto", show_default=True, help="NUFFT: finufft, torchkbnufft or auto.")
@@ -185,6 +188,7 @@ class _Bars:
         )
 
         self._stopping = False
+        self._began = time.monotonic()
         self._console = Console(stderr=True)
         self._live = self._console.is_terminal
         self._progress = Progress(
@@ -233,14 +237,17 @@ class _Bars:
             quarter = 4 * done // max(total, 1)
             if (stage, quarter) not in self._announced:
                 self._announced.add((stage, quarter))
-                click.echo(f"  {stage}: {done}/{total} {remark}".rstrip(), err=True)
+                spent = time.monotonic() - self._began
+                left = spent * (sum(_STAGES.values()) - finished) / finished if finished > 0 and done else None
+                estimate = "" if left is None else f" (about {left:.0f} s left in all)"
+                click.echo(f"  {stage}: {done}/{total} {remark}".rstrip() + estimate, err=True)
 
 
 def _show(request: Any, outcome: Any, certificate: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from seqopt.workflows.design_output import limit_rows, quality_rows
+    from seqopt.workflows.design_output import limit_rows, quality_rows, timing_rows
 
     console = Console(soft_wrap=True)
     quality = Table("reconstruction", "metric", title="Held-out images, projected trajectory")
@@ -252,13 +259,13 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
     limits = Table("measured on the file", "value", "limit")
     for name, value, limit, unit in limit_rows(certificate, request.scanner):
         limits.add_row(name, f"{value:.2f} {unit}", f"{limit:g} {unit}")
-    summary = certificate.summary
-    limits.add_row("TE / TR", f"{summary['te_ms']:g} / {summary['tr_ms']:g} ms", "")
-    limits.add_row("scan time", f"{summary['duration_s']:.2f} s", "")
     console.print(limits)
+    timing = Table("timing", "fixed", "learned")
+    for name, fixed, learned, unit in timing_rows(outcome):
+        timing.add_row(name, f"{fixed:.5g} {unit}", f"{learned:.5g} {unit}")
+    console.print(timing)
     held = sum(check.held for check in certificate.checks)
     console.print(f"Certificate: {held} of {len(certificate.checks)} checks held against {certificate.scanner}.")
     for check in certificate.failures:
         console.print(f"  NOT held: {check.name} {check.value} (limit {check.limit} {check.unit}) {check.where}")
-    files = sorted(path.name for path in request.out.iterdir() if not path.name.startswith("."))
-    console.print(f"Wrote to {request.out}: {', '.join(files)}")
+    console.print(f"Wrote to {request.out}: {', '.join(outcome.files)}")

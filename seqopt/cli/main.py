@@ -69,6 +69,10 @@ def main() -> None:
         sys.exit(141)
     except SeqoptError as error:
         _fail(str(error))
+    except RuntimeError as error:
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        _fail("out of memory; use a smaller --matrix, fewer --coils or a larger machine")
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         file = getattr(error, "filename", None)

@@ -25,7 +25,7 @@ class Protocol:
     tr_s: float | None = None
     """Repetition time of one slice; None for the shortest."""
     flip_rad: float = 0.2617993877991494  # 15 degrees
-    dummy_shots: int = 20
+    dummy_shots: int = 60
     """Excitations without readout at the start, for the steady state."""
     rf_duration_s: float = 2e-3
     rf_time_bandwidth: float = 4.0

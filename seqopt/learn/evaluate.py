@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from seqopt.encoding.acquisition import Acquisition
 from seqopt.learn.losses import nmse, psnr, ssim
+from seqopt.recon.cg_sense import conjugate_gradients
 from seqopt.recon.in_loop import CgSense
 
 FloatArray = npt.NDArray[np.float64]
-REGULARISATIONS = (0.001, 0.003, 0.01, 0.03)
-ITERATIONS = (8, 20)
+REGULARISATIONS = (0.0003, 0.001, 0.003, 0.01, 0.03)
+MOST_ITERATIONS = 30
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,31 @@ def tune_cg_sense(
     validation: Tensor,
     *,
     seed: int,
-    iterations: Sequence[int] = ITERATIONS,
+    iterations: int = MOST_ITERATIONS,
     regularisations: Sequence[float] = REGULARISATIONS,
 ) -> CgSense:
-    """The CG-SENSE with the best mean PSNR on the validation images: each trajectory is judged by its own best."""
-    candidates = [CgSense(count, value) for count in iterations for value in regularisations]
-    scores = [evaluate(k_per_m, one, acquisition, validation, seed=seed).psnr_db.mean() for one in candidates]
-    return candidates[int(np.argmax(scores))]
+    """The CG-SENSE with the best mean PSNR on the validation images: each trajectory is judged by its own best.
+
+    Every number of iterations up to ``iterations`` is tried, since one run passes through them all.
+    """
+    weights = acquisition.weights(k_per_m)
+    spectrum = acquisition.kernel(k_per_m, weights)
+    scores = torch.zeros(len(regularisations), iterations)
+    with torch.no_grad():
+        for index, image in enumerate(validation):
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+            measurement = acquisition.measure(image[None], k_per_m, weights, generator, spectrum=spectrum)
+            right_hand_side = measurement.combined()
+            for row, value in enumerate(regularisations):
+                estimates: list[Tensor] = []
+                conjugate_gradients(
+                    right_hand_side,
+                    spectrum,
+                    acquisition.maps4,
+                    iterations=iterations,
+                    regularisation=value,
+                    iterates=estimates,
+                )
+                scores[row] += psnr(torch.cat(estimates).abs(), image.abs().expand(iterations, -1, -1)).cpu()
+    best = int(scores.argmax())
+    return CgSense(best % iterations + 1, regularisations[best // iterations])

@@ -108,7 +108,8 @@ class Fit:
         self.sampling.load_state_dict(state["sampling"])
         self.recon.load_state_dict(state["recon"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.done, self.weights = int(state["done"]), state["weights"]
+        weights = state["weights"]
+        self.done, self.weights = int(state["done"]), None if weights is None else weights.to(self.acquisition.device)
 
     def _schedule(self, share: float) -> None:
         coarse = self.recipe.coarse_share

@@ -89,7 +89,17 @@ def mark_channels(acquisition: ismrmrd.Acquisition, coils: int) -> None:
 
 def write_acquisitions(path: Path, xml: bytes, acquisitions: Iterable[ismrmrd.Acquisition]) -> None:
     """Header and acquisitions to a new HDF5 file; call it within ``replacing``."""
+    every = list(acquisitions)
+    reserve(path, len(xml) + sum(one.data.nbytes + one.traj.nbytes + 1024 for one in every))
     with ismrmrd.Dataset(str(path), GROUP, mode="w") as dataset:
         dataset.write_xml_header(xml)
     with ismrmrd.File(str(path), "r+") as file:
-        file[GROUP].acquisitions = list(acquisitions)
+        file[GROUP].acquisitions = every
+
+
+def reserve(path: Path, size_bytes: int) -> None:
+    """Find out that the disk is too full by a plain write: inside HDF5 the same would crash the process."""
+    chunk = bytes(1 << 20)
+    with path.open("wb") as stream:
+        for _ in range(int(1.2 * size_bytes + (1 << 18)) // len(chunk) + 1):
+            stream.write(chunk)

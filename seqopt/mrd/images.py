@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from seqopt.core import Geometry
 from seqopt.errors import SeqoptError
-from seqopt.mrd.acquisitions import GROUP
+from seqopt.mrd.acquisitions import GROUP, reserve
 from seqopt.mrd.files import check_is_hdf5
 from seqopt.mrd.placement import Placement
 
@@ -35,6 +35,7 @@ def write_images(
         raise SeqoptError(
             f"images of shape {images.shape}, expected {(len(placement.positions_m), *geometry.shape)} (slices, y, x)"
         )
+    reserve(path, images.nbytes + 4096 * len(images))
     with ismrmrd.Dataset(str(path), GROUP, mode="w") as dataset:
         for index, image in enumerate(images):
             dataset.append_image(SERIES, _image(image, index, geometry, placement, meta or {}))

@@ -16,12 +16,13 @@ def conjugate_gradients(
     iterations: int,
     regularisation: float,
     residuals: list[float] | None = None,
+    iterates: list[Tensor] | None = None,
 ) -> Tensor:
     """Solve (sum_c S_c^H A^H W A S_c + regularisation) x = right-hand side by conjugate gradients from zero.
 
     In: right-hand side (batch, y, x) complex, ``spectrum`` (4, y, x) of a ``GramKernel``, ``maps4`` from
-    ``shifted_maps``; ``residuals`` collects the relative residual of each iteration. Out: (batch, y, x), differentiable
-    through every iteration. Source: Pruessmann et al., MRM 46:638 (2001).
+    ``shifted_maps``; ``residuals`` collects the relative residual of each iteration, ``iterates`` its estimate.
+    Out: (batch, y, x), differentiable through every iteration. Source: Pruessmann et al., MRM 46:638 (2001).
     """
     estimate = torch.zeros_like(right_hand_side)
     residual = right_hand_side
@@ -35,6 +36,8 @@ def conjugate_gradients(
         fresh = _energy(residual)
         direction = residual + (fresh / energy.clamp_min(1e-30)) * direction
         energy = fresh
+        if iterates is not None:
+            iterates.append(estimate)
         if residuals is not None:
             residuals.append(float((energy / start.clamp_min(1e-30)).max().sqrt()))
     return estimate

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from seqopt.core import Certificate, TrajectoryDesign
+from seqopt.core import Certificate, Geometry, TrajectoryDesign
 from seqopt.encoding.acquisition import Acquisition
 from seqopt.errors import SeqoptError
 from seqopt.gradients.penalty import kinematic_penalty
-from seqopt.images import ImageSet, evaluation_images, load_images, noise_sigma, simulated_coil_maps, training_batches
+from seqopt.images import ImageSet, evaluation_images, training_batches
 from seqopt.learn.evaluate import Scores, evaluate, tune_cg_sense
 from seqopt.learn.fit import Fit
 from seqopt.pulseq.gre import plan_gre
@@ -24,8 +24,9 @@ from seqopt.sampling.trajectory import FixedTrajectory, SegmentsTrajectory, form
 from seqopt.workflows.checkpoint import Checkpoint
 from seqopt.workflows.design_output import DesignOutcome, write_design
 from seqopt.workflows.design_request import DesignRequest, slowest
-from seqopt.workflows.store import replacing
+from seqopt.workflows.design_setup import images_and_coils, prepare_folder
 
+FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[str, int, int, str], None]
 """Called as (stage, done, total, remark)."""
 
@@ -70,64 +71,24 @@ def design(
     ``stop`` is asked after each step; when true, a checkpoint is written and `InterruptedRunError` raised. Everything
     random depends on the seed and the step only, so that a resumed run ends where the unbroken one would have.
     """
-    checkpoint = _prepare_folder(request)
+    checkpoint = prepare_folder(request)
     initial_k, echo = request.initial()
     fixed = request.designed(initial_k, echo)
-    plan_gre(slowest(fixed))  # a TE, TR or flip angle that cannot be: refuse now, not after the training
+    try:  # a TE, TR or flip angle that cannot be: refuse now, not after the training
+        plan_gre(slowest(fixed))
+    except SeqoptError as error:
+        raise SeqoptError(
+            f"{error} (that fits whatever is learned; without --te and --tr you get the shortest)"
+        ) from error
     watch("images", 0, 1, "")
-    run = _Run(request, *_images_and_coils(request), checkpoint, watch, stop)
+    run = _Run(request, *images_and_coils(request), checkpoint, watch, stop)
     watch("images", 1, 1, run.images.source)
 
     learned = _learn(run, fixed)
     outcome = _judge(run, fixed, learned)
-    certificate = write_design(request, outcome, watch=watch)
+    outcome, certificate = write_design(request, outcome, watch=watch)
     checkpoint.remove()
     return outcome, certificate
-
-
-def _prepare_folder(request: DesignRequest) -> Checkpoint:
-    checkpoint = Checkpoint(request.out / "checkpoint.pt", request.fingerprint())
-    finished = (request.out / "design.h5").exists()
-    if request.resume:
-        if not checkpoint.path.exists():
-            why = "the design there is complete" if finished else "no run was interrupted there"
-            raise SeqoptError(f"nothing to resume in {request.out}: {why}; leave out --resume")
-        checkpoint.load()
-    elif not request.overwrite and (finished or checkpoint.path.exists()):
-        what = "an interrupted run (--resume continues it)" if checkpoint.path.exists() else "a finished design"
-        raise SeqoptError(f"{request.out} holds {what}; choose another --out, or give --overwrite to replace it")
-    with replacing(request.out / ".writable") as probe:  # find an unwritable folder before the training, not after
-        probe.write_bytes(b"")
-    (request.out / ".writable").unlink(missing_ok=True)
-    return checkpoint
-
-
-def _images_and_coils(request: DesignRequest) -> tuple[ImageSet, Acquisition]:
-    geometry = request.geometry
-    images = load_images(
-        request.images, matrix=geometry.matrix[0], fov_m=geometry.fov_m[0], contrasts=request.images is None
-    )
-    acquisition = Acquisition(
-        geometry,
-        simulated_coil_maps(request.coils, geometry),
-        noise_sigma=noise_sigma(request.snr, images.images),
-        backend=request.backend,
-        device=choose_device(request.device),
-    )
-    return images, acquisition
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is the GPU if there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SeqoptError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SeqoptError("no CUDA device is visible; use --device cpu or auto")
-    return device
 
 
 def _learn(run: _Run, fixed: TrajectoryDesign) -> TrajectoryDesign:
@@ -161,7 +122,7 @@ def _learn(run: _Run, fixed: TrajectoryDesign) -> TrajectoryDesign:
     def each(index: int) -> None:
         if index % recipe.validate_every == 0 or index == recipe.steps:
             with torch.no_grad():
-                _note(run, "validation PSNR (dB)/learned", index, validate(sampling().k_per_m))
+                _note(run, "validation PSNR (dB)/before projection", index, validate(sampling().k_per_m))
 
     with torch.no_grad():
         raw = _train(run, "learn", fit, each)
@@ -177,9 +138,8 @@ def _learn(run: _Run, fixed: TrajectoryDesign) -> TrajectoryDesign:
     if isinstance(sampling, SegmentsTrajectory):
         facts["raw_joint_gap_per_fov"] = sampling.ode.joint_gap_per_m() * request.geometry.fov_m[0]
     run.watch("project", 0, 1, "")
-    k_per_m = path.k_per_m.double().cpu().numpy()
-    facts["raw_largest_k_share_of_k_max"] = float(
-        np.linalg.norm(k_per_m, axis=-1).max() / min(request.geometry.k_max_per_m)
+    k_per_m, facts["raw_largest_k_share_of_k_max"] = _within_k_max(
+        path.k_per_m.double().cpu().numpy(), request.geometry
     )
     learned = request.designed(k_per_m, fixed.echo_sample, learning=facts)
     moved = learned.provenance["projection"]["moved_max_per_fov"]
@@ -194,6 +154,16 @@ def _loop_recon(request: DesignRequest) -> nn.Module:
     if recipe.recon == "adjoint+unet":
         return AdjointUnet(recipe.network_channels)
     return in_loop[recipe.recon]()
+
+
+def _within_k_max(k_per_m: FloatArray, geometry: Geometry) -> tuple[FloatArray, float]:
+    """Shrink a trajectory that leaves the k-space of the image's grid, where simulation would fold it; and its share.
+
+    By 2 % at most as a whole; what lies farther out (training keeps it from that) is cut off.
+    """
+    limit = np.array(geometry.k_max_per_m)
+    share = float(np.abs(k_per_m / limit).max())
+    return np.clip(k_per_m / min(max(share, 1.0), 1.02), -limit, limit), share
 
 
 def _train(run: _Run, stage: str, fit: Fit, each: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
@@ -216,14 +186,18 @@ def _train(run: _Run, stage: str, fit: Fit, each: Callable[[int], None] = lambda
                 _note(run, "excess over limits/slew", step.index, step.slew_excess)
             each(fit.done)
             run.watch(stage, fit.done, fit.total, f"loss {step.loss:.4f}")
+            if fit.done == fit.total:
+                break
             stopped = run.stop()
-            if (stopped or fit.done % every == 0) and fit.done < fit.total:
+            if stopped or fit.done % every == 0:
                 checkpoint.save(stage, fit.state())
             if stopped:
                 raise InterruptedRunError(stage)
     state = fit.state()
     kept = {"sampling": state["sampling"], "recon": state["recon"]}
     checkpoint.finish(stage, kept)
+    if run.stop():
+        raise InterruptedRunError(stage)
     return kept
 
 
@@ -255,7 +229,6 @@ def _judge(run: _Run, fixed: TrajectoryDesign, learned: TrajectoryDesign) -> Des
         with torch.no_grad():
             state = _train(run, f"U-Net {which}", fit)
         recon.load_state_dict(state["recon"])
-        run.watch("judge", int(which == "learned"), 2, which)
         k = trajectory().k_per_m
         cg_sense[which] = tune_cg_sense(k, acquisition, validation, seed=request.seed + 3)
         judges = {"cg-sense": cg_sense[which], "adjoint+unet": recon}

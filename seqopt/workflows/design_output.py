@@ -6,8 +6,9 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from seqopt.learn.evaluate import Scores
 from seqopt.mrd.header import write_header
 from seqopt.mrd.recon_config import ReconConfig, recon_toml
 from seqopt.pulseq.certificate import certify
-from seqopt.pulseq.gre import GreTiming, write_gre
+from seqopt.pulseq.gre import GreTiming, plan_gre, write_gre
 from seqopt.report import (
     LimitRow,
     QualityRow,
@@ -56,7 +57,7 @@ class DesignOutcome:
     history: Mapping[str, list[tuple[int, float]]]
     image_source: str
     counts: Mapping[str, int]
-    timing: GreTiming | None = None
+    timing: Mapping[str, GreTiming] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
     def gain_db(self, judge: str) -> float:
@@ -67,54 +68,74 @@ class DesignOutcome:
 
 def write_design(
     request: DesignRequest, outcome: DesignOutcome, *, watch: Callable[[str, int, int, str], None]
-) -> Certificate:
-    """Write every file of the design and certify the .seq that was written."""
-    out, name = request.out, request.name
-    watch("write", 0, 3, "sequence")
+) -> tuple[DesignOutcome, Certificate]:
+    """Write every file of the design, certify the .seq, and do the same for the fixed baseline in ``fixed/``.
+
+    Returns the outcome with what was written, and the learned sequence's certificate.
+    """
+    out = request.out
+    watch("write", 0, 3, "sequences")
+    (out / "design.h5").unlink(missing_ok=True)  # until the last step the folder is not a finished design
     learned = replace(outcome.learned, provenance=_provenance(request, outcome))
-    with replacing(out / f"{name}.seq") as temporary:
-        timing = write_gre(learned, temporary)
-    certificate = certify(out / f"{name}.seq", request.scanner, design=learned)
-    if not certificate.holds:  # so that nobody carries it to a scanner
-        (out / f"{name}.seq").replace(out / f"{name}.rejected.seq")
-    watch("write", 1, 3, "MRD header")
-    with replacing(out / f"{name}.mrd") as temporary:
+    baseline = replace(outcome.fixed, name=f"{request.name}-fixed", provenance={"baseline_of": request.name})
+    _export(out / "fixed", baseline, outcome, "fixed")
+    timing, certificate = _export(out, learned, outcome, "learned")
+    watch("write", 1, 3, "report")
+    figures = _figures(outcome)
+    for figure, file in figures:
+        with replacing(out / file) as temporary:
+            temporary.write_bytes(figure.png)
+    sequence = f"{request.name}.seq" if certificate.holds else f"{request.name}.rejected.seq"
+    files = (
+        *("design.h5", sequence, f"{request.name}.mrd", "recon.toml", "certificate.json", "report.html"),
+        *(file for _, file in figures),
+        f"fixed/{baseline.name}.seq",
+    )
+    outcome = replace(outcome, timing={"fixed": plan_gre(outcome.fixed), "learned": timing}, files=files)
+    watch("write", 2, 3, "report")
+    report = _report(request, outcome, certificate, [figure for figure, _ in figures])
+    write_text(out / "report.html", render_report(report))
+    save_design(out / "design.h5", learned, networks={"unet": outcome.networks["learned"]})
+    watch("write", 3, 3, "")
+    return outcome, certificate
+
+
+def _export(folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: str) -> tuple[GreTiming, Certificate]:
+    """The .seq, its certificate, the MRD header and recon.toml; of the baseline the design.h5 too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    final, draft = folder / f"{one.name}.seq", folder / f"{one.name}.rejected.seq"
+    with replacing(draft) as temporary:  # it gets its name only once it is certified
+        timing = write_gre(one, temporary)
+    certificate = replace(certify(draft, one.scanner, design=one), file=final.name)
+    if certificate.holds:
+        draft.replace(final)
+    else:
+        final.unlink(missing_ok=True)
+    with replacing(folder / f"{one.name}.mrd") as temporary:
         write_header(
             temporary,
-            learned,
+            one,
             te_s=timing.te_s,
             tr_s=timing.tr_s,
             order=timing.order,
             noise_readouts=timing.noise_readouts,
             seq_md5=timing.md5,
         )
+    settings = outcome.cg_settings[which]
     config = ReconConfig(
         method="cg-sense",
-        iterations=int(outcome.cg_settings["learned"]["iterations"]),
-        regularisation=float(outcome.cg_settings["learned"]["regularisation"]),
-        sequence=f"{name}.seq",
-        header=f"{name}.mrd",
+        iterations=int(settings["iterations"]),
+        regularisation=float(settings["regularisation"]),
+        sequence=final.name,
+        header=f"{one.name}.mrd",
         seq_md5=timing.md5,
         seqopt_version=metadata.version("seqopt"),
     )
-    write_text(out / "recon.toml", recon_toml(config))
-    write_text(out / "certificate.json", json.dumps(certificate.to_dict(), indent=1, sort_keys=True) + "\n")
-    watch("write", 2, 3, "report")
-    figures = _figures(outcome)
-    for figure, file in figures:
-        with replacing(out / file) as temporary:
-            temporary.write_bytes(figure.png)
-    files = (
-        *("design.h5", f"{name}.seq", f"{name}.mrd", "recon.toml", "certificate.json", "report.html"),
-        *(file for _, file in figures),
-    )
-    report = _report(request, outcome, certificate, timing, [figure for figure, _ in figures], files)
-    write_text(out / "report.html", render_report(report))
-    save_design(  # last: a folder with design.h5 is complete
-        out / "design.h5", learned, networks={"unet": outcome.networks["learned"]}
-    )
-    watch("write", 3, 3, "")
-    return certificate
+    write_text(folder / "recon.toml", recon_toml(config))
+    write_text(folder / "certificate.json", json.dumps(certificate.to_dict(), indent=1, sort_keys=True) + "\n")
+    if which == "fixed":
+        save_design(folder / "design.h5", one, networks={"unet": outcome.networks["fixed"]})
+    return timing, certificate
 
 
 def limit_rows(certificate: Certificate, scanner: Scanner) -> list[tuple[str, float, float, str]]:
@@ -136,11 +157,21 @@ def limit_rows(certificate: Certificate, scanner: Scanner) -> list[tuple[str, fl
     ]
 
 
+def timing_rows(outcome: DesignOutcome) -> list[tuple[str, float, float, str]]:
+    """TE, TR and scan time: name, fixed, learned, unit. Ramps and prephasers of the two differ a little."""
+    fixed, learned = outcome.timing["fixed"], outcome.timing["learned"]
+    return [
+        ("TE", fixed.te_s * 1e3, learned.te_s * 1e3, "ms"),
+        ("TR", fixed.tr_s * 1e3, learned.tr_s * 1e3, "ms"),
+        ("scan time", fixed.scan_time_s, learned.scan_time_s, "s"),
+    ]
+
+
 def quality_rows(outcome: DesignOutcome) -> list[tuple[str, str, float, float]]:
-    """Judge, metric, fixed, learned: means over the held-out images."""
+    """Judge, metric, fixed, learned: means over the held-out images; more is better for both metrics."""
     rows = []
     for judge, pair in outcome.scores.items():
-        for metric, attribute in (("PSNR (dB)", "psnr_db"), ("SSIM", "ssim"), ("NMSE", "nmse")):
+        for metric, attribute in (("PSNR (dB)", "psnr_db"), ("SSIM", "ssim")):
             means = [float(getattr(pair[which], attribute).mean()) for which in ("fixed", "learned")]
             rows.append((judge, metric, means[0], means[1]))
     return rows
@@ -205,7 +236,7 @@ def _figures(outcome: DesignOutcome) -> list[tuple[ReportFigure, str]]:
         (
             "curves.png",
             "Learning curves",
-            "Losses, excess over the limits and validation PSNR.",
+            "Losses, excess over the limits, and validation PSNR of the trajectory as it learns, before projection.",
             curves_figure(history),
         ),
     ]
@@ -219,9 +250,7 @@ def _report(
     request: DesignRequest,
     outcome: DesignOutcome,
     certificate: Certificate,
-    timing: GreTiming,
     figures: list[ReportFigure],
-    files: tuple[str, ...],
 ) -> Report:
     provenance = _provenance(request, outcome)
     moved = provenance["projection"]
@@ -231,19 +260,29 @@ def _report(
             f"{request.shots} shots of {request.readout_s * 1e3:g} ms for {request.geometry.matrix[0]} x "
             f"{request.geometry.matrix[1]} pixels in {request.geometry.fov_m[0] * 1e3:g} mm, learned from "
             f"{outcome.image_source} ({outcome.counts['train']} training slices, judged on {len(outcome.truth)} "
-            f"held-out slices with {request.coils} simulated coils at SNR {request.snr:g}). Numbers are those of the "
-            f"projected, playable trajectory; the projection moved k by at most {moved['moved_max_per_fov']:.3g}/FOV."
+            f"held-out slices with {request.coils} simulated coils at SNR {request.snr:g}, coils combined). Numbers "
+            f"are those of the projected, playable trajectory; the projection moved k by at most "
+            f"{moved['moved_max_per_fov']:.3g}/FOV. CG-SENSE has the true coil maps, and iterations and "
+            f"regularisation tuned on validation slices for each trajectory ({_settings(outcome)})."
         ),
         quality=[QualityRow(judge, metric, a, b, b - a) for judge, metric, a, b in quality_rows(outcome)],
         limits=[LimitRow(*row) for row in limit_rows(certificate, request.scanner)],
         timing=[
-            TimingRow("TE", round(timing.te_s * 1e3, 3), "ms"),
-            TimingRow("TR", round(timing.tr_s * 1e3, 3), "ms"),
-            TimingRow("scan time", round(timing.scan_time_s, 3), "s"),
-            TimingRow("readouts", timing.readouts, ""),
+            *(
+                TimingRow(f"{name}, {which}", round(value, 3), unit)
+                for name, *pair, unit in timing_rows(outcome)
+                for which, value in zip(("fixed", "learned"), pair, strict=True)
+            ),
+            TimingRow("readouts", outcome.timing["learned"].readouts, ""),
         ],
         figures=figures,
         certificate=certificate,
         provenance={key: value for key, value in provenance.items() if key not in ("history", "scores")},
-        files=files,
+        files=outcome.files,
+    )
+
+
+def _settings(outcome: DesignOutcome) -> str:
+    return ", ".join(
+        f"{which}: {one['iterations']:g} and {one['regularisation']:g}" for which, one in outcome.cg_settings.items()
     )

@@ -80,6 +80,10 @@ class DesignRequest:
             )
         if not 1 <= self.coils <= 128:
             raise reject("coils", got=self.coils, expected="1..128", remedy="8 is the default")
+        if self.seed < 0:
+            raise reject("seed", got=self.seed, expected="0 or more", remedy="0 is the default")
+        if self.geometry.matrix[0] < 16:
+            raise reject("matrix", got=self.geometry.matrix[0], expected="16 or more to learn on", remedy="use 32")
         if not self.snr > 0:
             raise reject("SNR", got=self.snr, expected="a number above 0", remedy="50 is the default")
         if self.geometry.matrix[0] != self.geometry.matrix[1] or self.geometry.fov_m[0] != self.geometry.fov_m[1]:
@@ -119,6 +123,11 @@ class DesignRequest:
         """Project a trajectory onto the hardware's limits and make it a design."""
         initial, _ = self.initial()
         playable = project(k_per_m, self.geometry, self.scanner, dwell_s=self.dwell_s, echo_sample=echo)
+        if playable.residual > 0.01:
+            raise SeqoptError(
+                f"the projection did not converge (excess {playable.residual:.2g} after {playable.iterations} "
+                "iterations); the trajectory is too wild for these limits, train longer or raise the penalty"
+            )
         return TrajectoryDesign(
             name=self.name,
             family=self.traj,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import tempfile
@@ -64,7 +65,8 @@ def save_design(
     path: Path, design: TrajectoryDesign, *, networks: Mapping[str, Mapping[str, np.ndarray[Any, Any]]] | None = None
 ) -> None:
     """Write ``design.h5``; ``networks`` maps a reconstruction's name to its weights by parameter name."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    buffer = io.BytesIO()  # HDF5 crashes the process when the disk is full; memory and one plain write do not
+    with h5py.File(buffer, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["name"] = design.name
@@ -81,6 +83,8 @@ def save_design(
         for network, weights in (networks or {}).items():
             for name, array in weights.items():
                 file.create_dataset(f"networks/{network}/{name}", data=array).attrs["unit"] = "1"
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_design(path: Path) -> TrajectoryDesign:
