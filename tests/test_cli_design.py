@@ -81,6 +81,20 @@ def test_the_design_stores_the_networks_weights_and_its_provenance(designed: Pat
     assert {"fixed", "learned"} == set(provenance["scores"]["cg-sense"])
 
 
+def test_the_papers_form_runs_the_whole_way_and_reports_its_joint_gap(tmp_path: Path) -> None:
+    options = ["--preset", "paper", "--steps", "3", "--network-steps", "2", "--readout", "2"]
+    result = seqopt("design", *SMALL, *options, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    learning = load_design(tmp_path / "out").provenance["learning"]
+    assert learning["raw_joint_gap_per_fov"] > 0.0
+    assert json.loads((tmp_path / "out" / "certificate.json").read_text())["holds"] is True
+
+
+def test_the_other_nufft_engine_designs_as_well(tmp_path: Path) -> None:
+    result = seqopt("design", *SMALL, "--backend", "torchkbnufft", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+
+
 def test_validate_agrees_with_the_design(designed: Path) -> None:
     result = seqopt("validate", designed / "radial-4.seq", "--design", designed)
     assert result.returncode == 0, result.stdout

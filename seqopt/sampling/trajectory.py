@@ -67,7 +67,10 @@ class ResidualTrajectory(nn.Module):
         node_s: float = 40e-6,
         adjoint: bool = False,
     ) -> None:
-        """Base (shots, samples, 2) 1/m; |deviation| per axis stays below ``reach_share`` of k-max."""
+        """Base (shots, samples, 2) 1/m; ``reach_share`` of k-max bounds the ODE's deviation along and across a shot.
+
+        The shift that pins the echo comes on top.
+        """
         super().__init__()
         samples = base_k_per_m.shape[1]
         readout_s = samples * dwell_s

@@ -78,7 +78,7 @@ def _read_cfl() -> npt.NDArray[np.complex64]:
     if whole.size != _SAMPLES * _READOUTS * _COILS:
         raise SeqoptError(
             f"{base}.cfl holds {whole.size} samples, expected {_SAMPLES} x {_READOUTS} x {_COILS}; "
-            "another mrbabel-data? pip install mrbabel-data==1.0.0"
+            "another mrbabel-data? pip install mrbabel-data==1.0.1"
         )
     return whole.reshape(_COILS, _READOUTS, _SAMPLES)
 
