@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from seqopt.errors import reject
 from seqopt.registry import Registry
@@ -52,10 +51,6 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise reject(name.replace("_", " "), got=value, expected="a whole number, 1 or more", remedy="raise it")
-
-    def to_json(self) -> str:
-        """Sorted JSON, to compare and to store."""
-        return json.dumps(asdict(self), sort_keys=True)
 
 
 presets: Registry[Recipe] = Registry("preset")

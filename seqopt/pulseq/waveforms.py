@@ -46,11 +46,6 @@ class Waveform:
         slope = np.divide(rise, width, out=np.zeros_like(width), where=width > 0)
         return self.moments_per_m[piece] + passed * (self.values_hz_per_m[piece] + 0.5 * slope * passed)
 
-    @property
-    def total_per_m(self) -> float:
-        """Moment of the whole event in 1/m."""
-        return float(self.moments_per_m[-1])
-
 
 def trapezoid(event: TrapEvent) -> Waveform:
     """Corners of a trapezoid."""

@@ -25,7 +25,6 @@ class ResidualOde(nn.Module):
     """
 
     base_k: Tensor
-    base_scale: Tensor
     node_times: Tensor
     frame: Tensor
 
