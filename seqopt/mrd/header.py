@@ -15,7 +15,7 @@ from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import PlannedReadout, mark_channels, plan_acquisitions, write_acquisitions
 from seqopt.mrd.files import read_raw
 from seqopt.mrd.placement import Placement
-from seqopt.mrd.xml_header import HeaderFields, build_header, with_channels
+from seqopt.mrd.xml_header import SIGNATURE_NAME, HeaderFields, build_header, user_string, with_channels
 from seqopt.units import k_to_cycles
 
 
@@ -115,6 +115,11 @@ def write_scan(path: Path, header: Path, samples: Sequence[npt.NDArray[Any]]) ->
         acquisition.traj[:] = trajectory
         mark_channels(acquisition, coils)
     write_acquisitions(path, with_channels(raw.xml, coils), raw.acquisitions)
+
+
+def planned_signature(header: Path) -> str | None:
+    """MD5 of the .seq that a header file was written for, where it names one."""
+    return user_string(read_raw(header).header, SIGNATURE_NAME)
 
 
 def play_order(header: Path) -> list[tuple[bool, int, int]]:

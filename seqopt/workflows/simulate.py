@@ -16,7 +16,7 @@ from seqopt.errors import SeqoptError, reject
 from seqopt.images.augment import complex_noise, noise_sigma, smooth_phase
 from seqopt.images.coils import simulated_coil_maps
 from seqopt.images.sources import load_images
-from seqopt.mrd.header import play_order, write_scan
+from seqopt.mrd.header import planned_signature, play_order, write_scan
 from seqopt.mrd.images import write_images
 from seqopt.mrd.placement import Placement
 from seqopt.pulseq.played import Readout
@@ -95,12 +95,19 @@ def _played(folder: Path, design: TrajectoryDesign) -> tuple[list[Readout], Path
     for path in (sequence, header):
         if not path.exists():
             raise SeqoptError(f"no {path.name} in {folder}; write it with `seqopt design`")
-    readouts = read_sequence(sequence).readouts
+    played = read_sequence(sequence)
+    readouts = played.readouts
     found = [(r.is_noise, 0, 0) if r.is_noise else (False, r.labels["SLC"], r.labels["LIN"]) for r in readouts]
     planned = play_order(header)
     if found != planned:
         raise SeqoptError(
             f"{sequence.name} plays {len(found)} readouts in another order than the {len(planned)} of {header.name}; "
+            "write both anew with `seqopt design`"
+        )
+    signature = planned_signature(header)
+    if signature is not None and signature != played.file.md5:
+        raise SeqoptError(
+            f"{header.name} was written for a sequence {signature[:8]}, {sequence.name} is {played.file.md5[:8]}; "
             "write both anew with `seqopt design`"
         )
     return readouts, header

@@ -93,6 +93,13 @@ def test_a_header_of_another_order_is_refused(design, tmp_path):
         simulate(folder, tmp_path / "s.mrd")
 
 
+def test_a_header_of_another_sequence_is_refused(design, tmp_path):
+    folder = export(design, tmp_path / "d")
+    header_only(design, folder / f"{design.name}.mrd", noise_readouts=1)  # the same order, another MD5
+    with pytest.raises(SeqoptError, match="was written for a sequence 01234567"):
+        simulate(folder, tmp_path / "s.mrd")
+
+
 def test_a_directory_without_its_seq_is_refused(design, tmp_path):
     folder = export(design, tmp_path / "d")
     (folder / f"{design.name}.seq").unlink()
