@@ -124,7 +124,6 @@ class SegmentsTrajectory(nn.Module):
         *,
         dwell_s: float,
         echo_sample: int,
-        **options: float,
     ) -> None:
         """Base (shots, samples, 2) 1/m; the network's speed is bounded by the scanner's largest gradient."""
         super().__init__()
