@@ -20,8 +20,9 @@ from seqopt.core import Geometry
 from seqopt.encoding.density import pipe_menon
 from seqopt.encoding.gram import GramKernel, coil_gram, shifted_maps
 from seqopt.encoding.nufft import Nufft
+from seqopt.gradients.profiles import load_scanner
 from seqopt.images import simulated_coil_maps
-from seqopt.sampling.initial import radial
+from seqopt.sampling.initial import Readouts, initial_trajectories
 
 TOLERANCE = 1e-5
 ROUNDS = 7
@@ -30,17 +31,18 @@ ROUNDS = 7
 def main() -> None:
     torch.manual_seed(0)
     geometry = Geometry(fov_m=(0.22, 0.22), matrix=(256, 256))
-    start, _ = radial(geometry, 16, 1000)
+    readouts = Readouts(geometry=geometry, scanner=load_scanner("paper"), shots=16, samples=1000, dwell_s=4e-6)
+    start = initial_trajectories["radial"](readouts).k_per_m
     k = torch.tensor(start + np.random.default_rng(0).normal(scale=2.0, size=start.shape), dtype=torch.float32)
     weights = torch.tensor(pipe_menon(k.double().numpy(), geometry), dtype=torch.float32)
     maps = torch.from_numpy(simulated_coil_maps(8, geometry))[None]
     images = torch.randn(4, 256, 256, dtype=torch.complex64)
     target = torch.randn(4, 8, 256, 256, dtype=torch.complex64)
-    kernel, maps4 = GramKernel(geometry, "finufft", tolerance=TOLERANCE), shifted_maps(maps)
+    kernel, shifted = GramKernel(geometry, "finufft", tolerance=TOLERANCE), shifted_maps(maps)
     nufft = Nufft(geometry, "finufft", tolerance=TOLERANCE)
 
     def gram(k_per_m: Tensor) -> Tensor:
-        return coil_gram(images, kernel(k_per_m, weights), maps4)
+        return coil_gram(images, kernel(k_per_m, weights), shifted)
 
     def peer(k_per_m: Tensor) -> Tensor:
         omega = nufft.omega(k_per_m).contiguous()

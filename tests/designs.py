@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
 from seqopt.gradients.waveform import moment_matrix, sample_times
+from seqopt.sampling.initial import InitialPath, Readouts, initial_trajectories
 from seqopt.units import mt_per_m_to_hz_per_m, t_per_m_per_s_to_hz_per_m_per_s
 
 
@@ -18,6 +22,16 @@ def paper_scanner() -> Scanner:
         max_slew_hz_per_m_per_s=t_per_m_per_s_to_hz_per_m_per_s(200.0),
         field_t=3.0,
     )
+
+
+def readouts(geometry: Geometry, shots: int, samples: int, **changes: Any) -> Readouts:
+    """What an initial trajectory is made for: the paper's scanner, a dwell of 4 us, and ``changes``."""
+    standard = Readouts(geometry=geometry, scanner=paper_scanner(), shots=shots, samples=samples, dwell_s=4e-6)
+    return replace(standard, **changes)
+
+
+def radial_path(geometry: Geometry, shots: int, samples: int) -> InitialPath:
+    return initial_trajectories["radial"](readouts(geometry, shots, samples))
 
 
 def radial_design(

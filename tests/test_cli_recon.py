@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,8 @@ from designs import radial_design
 from exported import export
 
 from seqopt.mrd.images import read_images
+from seqopt.recon.unrolled import Unrolled
+from seqopt.workflows.store import load_design, save_design
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,27 @@ def test_the_trajectory_in_the_file_does_as_well_as_the_design(scan, folder, tmp
     assert nrmse(images[1], np.load(folder / "truth.npy")[1]) < 0.2
 
 
+def test_the_unrolled_network_of_a_design_reconstructs_its_data(scan, folder, tmp_path):
+    """Untrained and with iterations enough, it is CG-SENSE of its own regularisation, whatever the options say."""
+    refused("recon", scan, "--design", folder, "--out", tmp_path, "--method", "unrolled", saying="holds no weights for")
+    assert not list(tmp_path.iterdir())
+    design = tmp_path / "design"
+    shutil.copytree(folder, design)
+    network = Unrolled(4, 2, start_iterations=20, regularisation=0.03)
+    save_design(design / "design.h5", load_design(folder), networks=dict([network.stored()]))
+    result = seqopt("recon", scan, "--design", design, "--out", tmp_path / "u", "--method", "unrolled")
+    assert result.returncode == 0, result.stderr
+    assert "8 coils, unrolled, prewhitened" in result.stdout
+    options = ("--method", "cg-sense", "--iterations", 40, "--regularisation", 0.03, "--no-cross-check")
+    assert seqopt("recon", scan, "--design", folder, "--out", tmp_path / "c", *options).returncode == 0
+    images, peers = (read_images(tmp_path / name / "image.mrd")[0] for name in "uc")
+    assert np.linalg.norm(images - peers) < 0.01 * np.linalg.norm(peers)
+    assert nrmse(images[0], np.load(folder / "truth.npy")[0]) < 0.1
+    record = json.loads((tmp_path / "u" / "recon.json").read_text())
+    assert (record["method"], record["maps"], record["iterations"]) == ("unrolled", "walsh", None)
+    assert record["cross_check_agrees"] is True
+
+
 def test_bad_data_end_in_one_line(scan, folder, tmp_path):
     other = export(radial_design(slices=2, shots=16, matrix=64, samples=256), tmp_path / "other")
     truncated = tmp_path / "truncated.mrd"
@@ -82,7 +106,7 @@ def test_bad_data_end_in_one_line(scan, folder, tmp_path):
     refused("recon", scan, "--design", other, "--out", out, saying="but the design radial-16 has 32")
     refused("recon", poisoned, "--out", out, saying="NaN")
     refused("recon", tmp_path / "none.mrd", "--out", out, saying="no MRD file at")
-    refused("recon", scan, "--out", out, "--method", "magic", saying="known: adjoint, cg-sense, unet")
+    refused("recon", scan, "--out", out, "--method", "magic", saying="known: adjoint, cg-sense, unet, unrolled")
     assert not out.exists()
 
 

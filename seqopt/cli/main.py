@@ -13,6 +13,7 @@ from seqopt.errors import SeqoptError
 
 _COMMANDS = {  # name: (module, one line for --help)
     "design": ("seqopt.cli.design", "Learn a sampling and write its certified .seq, MRD header and report."),
+    "evaluate": ("seqopt.cli.evaluate", "Fixed against learned over families and shots: one table, resumable."),
     "validate": ("seqopt.cli.validate", "Measure any Pulseq file against a scanner's limits."),
     "scanners": ("seqopt.cli.scanners", "List the scanner profiles and their limits."),
     "simulate": ("seqopt.cli.simulate", "Play a design's .seq on images and write acquired MRD data."),

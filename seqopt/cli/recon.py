@@ -11,7 +11,7 @@ import click
 @click.argument("scan", type=click.Path(path_type=Path))
 @click.option("--design", type=click.Path(path_type=Path), help="Design directory; optional if SCAN has a trajectory.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
-@click.option("--method", help="adjoint, cg-sense or unet.  [default: the design's recon.toml, or cg-sense]")
+@click.option("--method", help="adjoint, cg-sense, unet or unrolled.  [default: the design's recon.toml, or cg-sense]")
 @click.option("--iterations", type=int, help="CG iterations.  [default: 12]")
 @click.option("--regularisation", type=float, help="Weight of the image's energy.  [default: 0.01]")
 @click.option("--maps", help="Coil maps from the data: walsh or espirit.  [default: walsh]")

@@ -69,7 +69,7 @@ class TrajectoryDesign:
     adc_start_edge: int
     """Gradient-raster edge at which the ADC opens."""
     echo_sample: int
-    """Index of the ADC sample on which every shot passes k = 0."""
+    """Index of the ADC sample at TE: each shot passes k = 0 there, or comes as near to it as its family does."""
     gradient_hz_per_m: FloatArray
     """(shots, edges, 2) x, y gradient on raster edges, zero at both ends."""
     k_start_per_m: FloatArray

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seqopt.core import Geometry
-from seqopt.encoding.density import pipe_menon
+from seqopt.encoding.density import pipe_menon, pipe_menon_torch
 from seqopt.encoding.gram import GramKernel, coil_gram, sense_gram, shifted_maps
 from seqopt.encoding.nufft import Nufft
 
@@ -22,17 +22,17 @@ class Measurement:
     _images: Tensor
     spectrum: Tensor
     maps: Tensor
-    maps4: Tensor
+    shifted: Tensor
     noise: Tensor
     """A^H W n (batch, coils, y, x)."""
 
     def coil_images(self) -> Tensor:
         """A^H W (A S x + n) of each coil, (batch, coils, y, x)."""
-        return coil_gram(self._images, self.spectrum, self.maps4) + self.noise
+        return coil_gram(self._images, self.spectrum, self.shifted) + self.noise
 
     def combined(self) -> Tensor:
         """S^H A^H W (A S x + n), the right-hand side of CG-SENSE, (batch, y, x)."""
-        return sense_gram(self._images, self.spectrum, self.maps4) + (self.noise * self.maps.conj()).sum(1)
+        return sense_gram(self._images, self.spectrum, self.shifted) + (self.noise * self.maps.conj()).sum(1)
 
 
 class Acquisition:
@@ -52,12 +52,14 @@ class Acquisition:
         self.geometry, self.noise_sigma = geometry, noise_sigma
         self.device = torch.device(device)
         self.maps = torch.from_numpy(maps).to(self.device)[None]
-        self.maps4 = shifted_maps(self.maps)
+        self.shifted = shifted_maps(self.maps)
         self.kernel = GramKernel(geometry, backend, device=self.device, tolerance=tolerance)
         self.nufft = Nufft(geometry, backend, device=self.device, tolerance=tolerance)
 
     def weights(self, k_per_m: Tensor) -> Tensor:
         """Density compensation (shots, samples) of a trajectory, without a derivative."""
+        if self.device.type == "cuda":  # nothing leaves the device
+            return pipe_menon_torch(k_per_m.detach(), self.geometry).to(torch.float32)
         areas = pipe_menon(k_per_m.detach().cpu().double().numpy(), self.geometry)
         return torch.tensor(areas, dtype=torch.float32, device=self.device)
 
@@ -69,18 +71,24 @@ class Acquisition:
         generator: torch.Generator,
         *,
         spectrum: Tensor | None = None,
+        among: tuple[slice, int] | None = None,
     ) -> Measurement:
         """Encode (batch, y, x) complex images; give ``spectrum`` where the trajectory stays and one is at hand.
+
+        ``among`` says which images of a batch of how many these are: their noise is then the whole batch's there. The
+        generator may lie on the acquisition's device, where the noise is then made, or on the CPU.
 
         The signal is differentiable in k. The noise is white on the samples, whatever k: its derivative through A^H is
         left out, which averages to zero.
         """
-        shape = (images.shape[0], self.maps.shape[1], *k_per_m.shape[:2])
-        noise = torch.randn(shape, dtype=torch.complex64, generator=generator).to(self.device) * self.noise_sigma
+        own, total = (slice(None), len(images)) if among is None else among
+        shape = (total, self.maps.shape[1], *k_per_m.shape[:2])
+        drawn = torch.randn(shape, dtype=torch.complex64, generator=generator, device=generator.device)
+        noise = drawn[own].to(self.device) * self.noise_sigma
         return Measurement(
             images,
             self.kernel(k_per_m, weights) if spectrum is None else spectrum,
             self.maps,
-            self.maps4,
+            self.shifted,
             self.nufft.adjoint(noise * weights, k_per_m.detach()),
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
+from torch import Tensor
 
 from seqopt.core import Geometry
 
@@ -46,3 +48,30 @@ def _gridding_matrix(k_per_m: FloatArray, geometry: Geometry, *, width: float) -
     rows = np.arange(0, points * per_point + 1, per_point)
     cells = int(cell[:, 1].max() + 1) * columns
     return sparse.csr_matrix((weight.ravel(), index.ravel(), rows), shape=(points, cells))
+
+
+def pipe_menon_torch(k_per_m: Tensor, geometry: Geometry, *, iterations: int = 20, width: float = 1.0) -> Tensor:
+    """``pipe_menon`` on the tensor's own device, without a look at the values: (shots, samples) in double precision.
+
+    The grid has a fixed size and is periodic, so that the device is not waited for: the same weights as long as the
+    trajectory extends over at most twice the width of the geometry's k-space.
+    """
+    position = k_per_m.detach().double().reshape(-1, 2)
+    position = torch.stack(
+        [position[:, axis] * (fov_m * _CELLS_PER_INVERSE_FOV) for axis, fov_m in enumerate(geometry.fov_m)], 1
+    )
+    reach = width * _CELLS_PER_INVERSE_FOV
+    lowest = (position - reach).ceil()
+    cell = lowest[:, :, None] + torch.arange(int(2 * reach) + 1, device=position.device)  # (points, 2, taps)
+    value = (1.0 - (cell - position[:, :, None]).abs() / reach).clamp_min(0.0)
+    value = value / value.sum(-1, keepdim=True)
+    columns, rows = (2 * _CELLS_PER_INVERSE_FOV * n + 2 * cell.shape[-1] for n in geometry.matrix)
+    x, y = cell[:, 0].remainder(columns).long(), cell[:, 1].remainder(rows).long()
+    index = (y[:, :, None] * columns + x[:, None, :]).flatten(1)
+    share = (value[:, 1, :, None] * value[:, 0, None, :]).flatten(1)
+    weights = share.new_ones(len(position))
+    for _ in range(iterations):
+        grid = share.new_zeros(rows * columns).index_add(0, index.flatten(), (share * weights[:, None]).flatten())
+        density = (share * grid[index]).sum(1)
+        weights = weights / (density.clamp_min(1e-12) * _CELLS_PER_INVERSE_FOV**2)
+    return weights.reshape(k_per_m.shape[:2])

@@ -39,10 +39,14 @@ class Nufft:
         """K (shots, samples, 2) 1/m, ordered x, y -> (2, points) rad/voxel, ordered y, x; refuses NaN."""
         if k_per_m.ndim != 3 or k_per_m.shape[-1] != 2:
             raise SeqoptError(f"trajectory of shape {tuple(k_per_m.shape)}, expected (shots, samples, 2) in 1/m")
-        if not bool(torch.isfinite(k_per_m).all()):
+        x_m, y_m = self.geometry.voxel_m
+        omega = torch.stack([k_to_radians(k_per_m[..., 1], y_m), k_to_radians(k_per_m[..., 0], x_m)]).reshape(2, -1)
+        finite = torch.isfinite(omega).all()
+        if omega.is_cuda:  # to ask would wait for the device; cufinufft must not meet NaN, `_gain` brings it back
+            return torch.where(finite, omega, torch.zeros_like(omega))
+        if not bool(finite):
             raise SeqoptError("the trajectory holds NaN or infinity; training diverged or the file is damaged")
-        voxel_m = k_per_m.new_tensor(self.geometry.voxel_m)
-        return k_to_radians(k_per_m, voxel_m).reshape(-1, 2).flip(-1).T
+        return omega
 
     def forward(self, images: Tensor, k_per_m: Tensor) -> Tensor:
         """A: complex images (batch, coils, y, x), k (shots, samples, 2) 1/m -> (batch, coils, shots, samples)."""
@@ -50,7 +54,7 @@ class Nufft:
             raise SeqoptError(f"images of {tuple(images.shape[-2:])} pixels (y, x), expected {self.shape}")
         flat = images.reshape(-1, *self.shape)
         samples: Tensor = _Forward.apply(flat, self.omega(k_per_m), self.engine)  # type: ignore[no-untyped-call]
-        return (self._scale * samples).reshape(*images.shape[:-2], *k_per_m.shape[:2])
+        return (self._gain(k_per_m) * samples).reshape(*images.shape[:-2], *k_per_m.shape[:2])
 
     def adjoint(self, samples: Tensor, k_per_m: Tensor) -> Tensor:
         """A^H: samples (batch, coils, shots, samples), k (shots, samples, 2) 1/m -> (batch, coils, y, x)."""
@@ -60,7 +64,13 @@ class Nufft:
             )
         flat = samples.reshape(-1, k_per_m.shape[0] * k_per_m.shape[1])
         images: Tensor = _Adjoint.apply(flat, self.omega(k_per_m), self.engine, self.shape)  # type: ignore[no-untyped-call]
-        return (self._scale * images).reshape(*samples.shape[:-2], *self.shape)
+        return (self._gain(k_per_m) * images).reshape(*samples.shape[:-2], *self.shape)
+
+    def _gain(self, k_per_m: Tensor) -> Tensor | float:
+        """The unitary scale; on a GPU NaN where the trajectory holds one, for the caller's loss to show."""
+        if not k_per_m.is_cuda:
+            return self._scale
+        return torch.where(torch.isfinite(k_per_m).all(), self._scale, torch.nan)
 
 
 def _positions(shape: tuple[int, int], like: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Projection of a learned trajectory onto what the gradients can play, exactly.
 
-The set {|G| <= Gmax, |G'| <= Smax, G = 0 at both ends, k = 0 at the echo} is convex in the gradient on raster edges
+The set {|G| <= Gmax, |G'| <= Smax, G = 0 at both ends, k fixed at the echo} is convex in the gradient on raster edges
 (Chauffert, Weiss, Kahn & Ciuciu, IEEE TMI 35:2026, 2016). The nearest feasible trajectory is found by ADMM, all shots
 at once, with the vector norm: what an oblique slice may put on one physical axis. The constraint sets are balls about
 zero, so the last rounding is a common scaling that makes the result feasible to the last digit.
@@ -47,13 +47,15 @@ def project(
     *,
     dwell_s: float,
     echo_sample: int,
+    echo_k_per_m: FloatArray | None = None,
     max_iterations: int = 6000,
     tolerance: float = 2e-4,
 ) -> Projection:
     """Find the playable trajectory nearest to k (shots, samples, 2) 1/m in the least-squares sense.
 
     The limits are the scanner's times its margin, on the Euclidean length of (x, y). Ramps from and to zero are added
-    before and after the ADC, as short as the fastest shot allows. Raises `SeqoptError` for NaN and for an echo outside
+    before and after the ADC, as short as the fastest shot allows. ``echo_k_per_m`` (shots, 2) is where k lies at the
+    echo sample, exactly; the centre unless given. Raises `SeqoptError` for NaN and for an echo outside
     the readout.
     """
     shots, samples, _ = k_per_m.shape
@@ -69,17 +71,17 @@ def project(
     edges = 2 * ramp + body + 1
     times = sample_times(samples, dwell_s=dwell_s, adc_start_s=ramp * raster)
     moments = moment_matrix(times, edges=edges, raster_s=raster)
-    pinned = (moments - moments[echo_sample])[:, 1:-1]  # the prephaser brings k to zero at the echo, whatever happens
+    pinned = (moments - moments[echo_sample])[:, 1:-1]  # the prephaser brings k to its place at the echo, always
+    echo_k = np.zeros((shots, 2)) if echo_k_per_m is None else echo_k_per_m
 
     # unknown: gradient / max_grad on the inner edges; target in 1/FOV
     to_fov = np.array(geometry.fov_m)
     system = pinned * max_grad * to_fov.mean()
     target = (k_per_m - k_per_m[:, [echo_sample]]) * to_fov.mean()
-    steps = np.diff(np.eye(edges)[:, 1:-1], axis=0) * (max_grad / max_step)
     unit, residual, iterations = _admm(
         system,
         target.transpose(1, 0, 2).reshape(samples, -1),
-        steps,
+        max_grad / max_step,
         max_iterations=max_iterations,
         tolerance=tolerance,
     )
@@ -90,7 +92,7 @@ def project(
         np.linalg.norm(np.diff(gradient, axis=1), axis=-1).max(1) / max_step,
     )
     gradient /= np.maximum(excess, 1.0)[:, None, None] * (1.0 + 1e-12)
-    start = -np.einsum("e,sed->sd", moments[echo_sample], gradient)
+    start = echo_k - np.einsum("e,sed->sd", moments[echo_sample], gradient)
     playable = np.einsum("ne,sed->snd", moments, gradient) + start[:, None]
     moved = np.linalg.norm((playable - k_per_m) * to_fov, axis=-1)
     return Projection(
@@ -115,22 +117,25 @@ def ramp_rasters(k_per_m: FloatArray, scanner: Scanner, *, dwell_s: float) -> in
 
 
 def _admm(
-    system: FloatArray, target: FloatArray, steps: FloatArray, *, max_iterations: int, tolerance: float
+    system: FloatArray, target: FloatArray, steepness: float, *, max_iterations: int, tolerance: float
 ) -> tuple[FloatArray, float, int]:
-    """Minimise |system u - target|^2 / 2 with |u| <= 1 and |steps u| <= 1 over pairs of columns (x, y of a shot)."""
+    """Minimise |system u - target|^2 / 2 with |u| <= 1 and |steepness u'| <= 1 over pairs of columns (x, y of a shot).
+
+    u' are the differences of neighbours, with a zero before the first and after the last.
+    """
     normal, right = system.T @ system, system.T @ target
-    constraint = np.vstack([np.eye(system.shape[1]), steps])
-    gram = constraint.T @ constraint
+    size = system.shape[1]
+    gram = (1 + 2 * steepness**2) * np.eye(size) - steepness**2 * (np.eye(size, k=1) + np.eye(size, k=-1))
     rho = float(np.trace(normal) / np.trace(gram))
     inverse = _inverse(normal + rho * gram)
-    start = linalg.solve(normal + 1e-6 * np.trace(normal) / len(normal) * gram, right, assume_a="pos")
-    split = _into_unit_balls(constraint @ start)
+    start = linalg.solve(normal + 1e-10 * np.trace(normal) / len(normal) * gram, right, assume_a="pos")
+    split = _into_unit_balls(_constrained(start, steepness))
     dual = np.zeros_like(split)
     excess = np.inf
     unit = np.zeros_like(right)
     for iteration in range(1, max_iterations + 1):
-        unit = inverse @ (right + rho * (constraint.T @ (split - dual)))
-        image = constraint @ unit
+        unit = inverse @ (right + rho * _constrained_adjoint(split - dual, steepness))
+        image = _constrained(unit, steepness)
         relaxed = 1.7 * image - 0.7 * split
         previous, split = split, _into_unit_balls(relaxed + dual)
         dual += relaxed - split
@@ -147,6 +152,17 @@ def _admm(
             rho, dual = rho * scale, dual / scale
             inverse = _inverse(normal + rho * gram)
     return unit, max(excess, 0.0), max_iterations
+
+
+def _constrained(unit: FloatArray, steepness: float) -> FloatArray:
+    """What must stay in unit balls: (edges, columns) -> the values, then their differences (2 edges + 1, columns)."""
+    ends = np.zeros((1, unit.shape[1]))
+    return np.concatenate([unit, steepness * np.diff(unit, axis=0, prepend=ends, append=ends)])
+
+
+def _constrained_adjoint(stacked: FloatArray, steepness: float) -> FloatArray:
+    size = len(stacked) // 2
+    return np.asarray(stacked[:size] - steepness * np.diff(stacked[size:], axis=0))
 
 
 def _inverse(positive: FloatArray) -> FloatArray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,46 +13,95 @@ from seqopt.images.image_set import ImageSet
 
 AnyArray = npt.NDArray[Any]
 ComplexArray = npt.NDArray[np.complex64]
+FloatArray = npt.NDArray[np.float32]
 OBJECT_SHARE = 0.1  # of the 99.9 percentile: what is brighter counts as object
 PHASE_SWING_RAD = 1.2
 
 
-def training_batches(images: ImageSet, batch: int, generator: np.random.Generator) -> Iterator[ComplexArray]:
+Labelled = tuple[ComplexArray, FloatArray]
+"""Images (batch, y, x) and the tissue maps that belong to them (batch, names, y, x)."""
+
+
+@overload
+def training_batches(
+    images: ImageSet, batch: int, generator: np.random.Generator, *, contrasts: bool = True
+) -> Iterator[ComplexArray]: ...
+@overload
+def training_batches(
+    images: ImageSet, batch: int, generator: np.random.Generator, *, labels: Sequence[str], contrasts: bool = True
+) -> Iterator[Labelled]: ...
+def training_batches(
+    images: ImageSet,
+    batch: int,
+    generator: np.random.Generator,
+    *,
+    labels: Sequence[str] | None = None,
+    contrasts: bool = True,
+) -> Iterator[ComplexArray] | Iterator[Labelled]:
     """Endless batches (batch, y, x) complex64 of training images with random flips, contrast and smooth phase.
 
-    Each image comes once before any comes again. Every batch depends on the generator alone.
+    Each image comes once before any comes again. Every batch depends on the generator alone. With ``labels``, names of
+    tissue maps, each batch is a pair: the same images, and float32 maps (batch, names, y, x) under the same flips.
+    Without ``contrasts`` each image keeps its own, as a task that was learned on one contrast wants it.
+    Raises `SeqoptError` for a batch below 1 and for maps that the images do not have.
     """
     if batch < 1:
         raise SeqoptError(f"batch: got {batch}, expected at least 1 image")
+    if labels is not None:
+        images.maps(labels, images.splits["train"][:1])
+    drawn = _drawn(images, batch, generator, labels or (), contrasts)
+    return drawn if labels is not None else (made for made, _ in drawn)
+
+
+def _drawn(
+    images: ImageSet, batch: int, generator: np.random.Generator, names: Sequence[str], contrasts: bool
+) -> Iterator[Labelled]:
     queue: list[int] = []
     while True:
         while len(queue) < batch:
             queue.extend(generator.permutation(images.splits["train"]).tolist())
         chosen, queue = queue[:batch], queue[batch:]
-        yield np.stack([_varied(images, index, generator) for index in chosen])
+        varied, maps = zip(*(_varied(images, index, generator, names, contrasts) for index in chosen), strict=True)
+        yield np.stack(varied), np.stack(maps)
 
 
-def evaluation_images(images: ImageSet, split: str, seed: int, limit: int | None = None) -> ComplexArray:
+@overload
+def evaluation_images(images: ImageSet, split: str, seed: int, limit: int | None = None) -> ComplexArray: ...
+@overload
+def evaluation_images(
+    images: ImageSet, split: str, seed: int, limit: int | None = None, *, labels: Sequence[str]
+) -> Labelled: ...
+def evaluation_images(
+    images: ImageSet, split: str, seed: int, limit: int | None = None, *, labels: Sequence[str] | None = None
+) -> ComplexArray | Labelled:
     """The images of one split, always the same for one seed: no flips or contrasts, real images given a smooth phase.
 
     Out: (n, y, x) complex64, at most ``limit`` evenly spaced ones; an image's phase does not depend on the limit.
+    With ``labels``, names of tissue maps, a pair: the same images, and float32 maps (n, names, y, x).
     """
     chosen = images.select(split, limit)
     result = images.images[chosen].astype(np.complex64)
     if not np.iscomplexobj(images.images):
         for place, index in enumerate(chosen):
             result[place] *= smooth_phase(result.shape[1:], np.random.default_rng([seed, int(index)]))
-    return result
+    return result if labels is None else (result, images.maps(labels, chosen).astype(np.float32))
 
 
-def _varied(images: ImageSet, index: int, generator: np.random.Generator) -> ComplexArray:
+def _varied(
+    images: ImageSet, index: int, generator: np.random.Generator, names: Sequence[str], contrasts: bool
+) -> tuple[ComplexArray, FloatArray]:
+    """One image (y, x) and its maps (names, y, x)."""
     image = images.images[index]
     channels = {name: maps[index] for name, maps in images.channels.items()}
-    image = random_contrast(image, generator, channels=channels)
-    for axis in (0, 1):
-        if generator.random() < 0.5:
-            image = np.flip(image, axis=axis)
-    return np.asarray(image * smooth_phase(image.shape, generator), dtype=np.complex64)
+    if contrasts:
+        image = random_contrast(image, generator, channels=channels)
+    flipped = tuple(axis for axis in (-2, -1) if generator.random() < 0.5)
+    image = np.flip(image, axis=flipped)
+    labels = np.zeros((0, *image.shape), np.float32) if not names else np.stack([channels[name] for name in names])
+    return (
+        np.asarray(image * smooth_phase(image.shape, generator), dtype=np.complex64),
+        np.flip(labels, axis=flipped).astype(np.float32),
+    )
 
 
 def random_contrast(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,17 +24,48 @@ RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
 
 def read_hdf5(path: Path, grid: Grid) -> Volume:
     """Images of one HDF5 file, whose contents tell whether it is fastMRI's or MRD's."""
+    return _read(path, grid, None, None)
+
+
+def read_hdf5_slices(path: Path, grid: Grid, numbers: Sequence[int], nonnegative: bool) -> AnyArray:
+    """Some slices (n, y, x) as they are in the whole volume; of fastMRI's files only these are read.
+
+    ``nonnegative`` says whether the whole volume has no negative values.
+    """
+    return np.asarray(_read(path, grid, list(numbers), nonnegative).images)
+
+
+def slices_in_memory(path: Path) -> tuple[int, int]:
+    """How many images a file holds and the bytes of one pixel in memory, from its shapes; (0, 0) if it cannot be read.
+
+    Reading it says what is wrong.
+    """
     try:
         with h5py.File(path, "r") as file:
             if "kspace" in file:
-                return _fastmri_kspace(file, path, grid)
+                kspace = file["kspace"]
+                return len(kspace), 4 if kspace.ndim == 4 else 8
+            arrays = [file[name] for name in RECONSTRUCTIONS if name in file]
+            groups = [group for group in file.values() if isinstance(group, h5py.Group)]
+            arrays += [series["data"] for group in groups for name, series in group.items() if name == "image_0"]
+            return (len(arrays[0]), 8) if arrays else (0, 0)
+    except Exception:  # h5py raises a dozen kinds for damaged files
+        return 0, 0
+
+
+def _read(path: Path, grid: Grid, only: list[int] | None, nonnegative: bool | None) -> Volume:
+    try:
+        with h5py.File(path, "r") as file:
+            if "kspace" in file:
+                return _fastmri_kspace(file, path, grid, only)
             if any(name in file for name in RECONSTRUCTIONS):
-                return _fastmri_images(file, path, grid)
+                return _fastmri_images(file, path, grid, only, nonnegative)
             groups = [group for group in file.values() if isinstance(group, h5py.Group)]
             for group in groups:
                 series = [name for name in sorted(group) if name.startswith("image_") and "data" in group[name]]
                 if series:
-                    return _mrd_images(group[series[0]], path, grid)
+                    volume = _mrd_images(group[series[0]], path, grid)
+                    return volume if only is None else replace(volume, images=volume.images[only])
             if any("data" in group and "xml" in group for group in groups):
                 raise SeqoptError(f"{path} holds raw MRD data and no images; reconstruct it first")
             names = ", ".join(itertools.islice(file, 5)) or "nothing"
@@ -45,7 +78,7 @@ def read_hdf5(path: Path, grid: Grid) -> Volume:
     )
 
 
-def _fastmri_kspace(file: h5py.File, path: Path, grid: Grid) -> Volume:
+def _fastmri_kspace(file: h5py.File, path: Path, grid: Grid, only: list[int] | None) -> Volume:
     """(slices, [coils,] y, x) k-space: complex images of one coil, root-sum-of-squares of several."""
     kspace = file["kspace"]
     if not isinstance(kspace, h5py.Dataset) or kspace.ndim not in (3, 4) or kspace.dtype.kind != "c":
@@ -57,7 +90,7 @@ def _fastmri_kspace(file: h5py.File, path: Path, grid: Grid) -> Volume:
         raise SeqoptError(f"{path} is undersampled (it holds a mask), expected whole k-space; give the training files")
     fov_m = _encoded_fov_m(file, path, kspace.shape[-2:], grid)
     slices = []
-    for index in range(len(kspace)):
+    for index in range(len(kspace)) if only is None else only:
         image = kspace_to_grid(checked(kspace[index], path), fov_m=fov_m, grid=grid)
         slices.append(np.linalg.norm(image, axis=0).astype(np.float32) if kspace.ndim == 4 else image)
     return Volume(name=path.name, images=np.stack(slices), step_m=None)
@@ -93,15 +126,17 @@ def _header_space(file: h5py.File, path: Path, name: str) -> tuple[tuple[float, 
     return (fov[0], fov[1]), (points[0], points[1])
 
 
-def _fastmri_images(file: h5py.File, path: Path, grid: Grid) -> Volume:
+def _fastmri_images(
+    file: h5py.File, path: Path, grid: Grid, only: list[int] | None, nonnegative: bool | None
+) -> Volume:
     dataset = next(file[name] for name in RECONSTRUCTIONS if name in file)
     if dataset.ndim != 3 or min(dataset.shape[-2:]) < 8:
         raise SeqoptError(f"{path}: the reconstruction has shape {dataset.shape}, expected (slices, y, x)")
-    images = checked(dataset[()], path)
+    images = checked(dataset[()] if only is None else np.stack([dataset[index] for index in only]), path)
     space = _header_space(file, path, "reconSpace")
     voxel_m = grid.fov_m / max(images.shape[1:])
     step_m = (voxel_m, voxel_m) if space is None else (space[0][0] / images.shape[1], space[0][1] / images.shape[2])
-    return Volume(name=path.name, images=resample(images, step_m=step_m, grid=grid))
+    return Volume(name=path.name, images=resample(images, step_m=step_m, grid=grid, nonnegative=nonnegative))
 
 
 def _mrd_images(series: h5py.Group, path: Path, grid: Grid) -> Volume:

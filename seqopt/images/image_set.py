@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,28 @@ from seqopt.errors import SeqoptError
 SPLITS = ("train", "validation", "test")
 AnyArray = npt.NDArray[Any]
 IndexArray = npt.NDArray[np.int64]
+
+
+class ImageArray(Protocol):
+    """What images (n, y, x) must be able to do, in memory or streamed from disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, y, x)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or complex64."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """3."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +55,8 @@ class Volume:
 class ImageSet:
     """Images to learn from, with the splits that keep neighbouring slices apart."""
 
-    images: AnyArray
-    """(n, y, x) float32 or complex64; the 99.9 percentile of each volume's magnitude is 1."""
+    images: ImageArray
+    """(n, y, x) float32 or complex64, in memory or streamed; the 99.9 percentile of each volume's magnitude is 1."""
     voxel_m: float
     """Pixel size in metres, along x and y."""
     source: str
@@ -47,7 +69,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.images.ndim != 3:
             raise SeqoptError(f"{self.source}: images have shape {self.images.shape}, expected (n, y, x)")
-        if not np.isfinite(self.images).all():
+        if isinstance(self.images, np.ndarray) and not np.isfinite(self.images).all():
             raise SeqoptError(f"{self.source}: the images hold NaN or infinity; mend or leave out the damaged ones")
         for name in SPLITS:
             if len(self.splits.get(name, ())) == 0:
@@ -58,6 +80,17 @@ class ImageSet:
         for name, maps in self.channels.items():
             if maps.shape != self.images.shape:
                 raise SeqoptError(f"{self.source}: map {name} has shape {maps.shape}, expected {self.images.shape}")
+
+    def maps(self, names: Sequence[str], indices: IndexArray | None = None) -> AnyArray:
+        """Tissue maps (n, names, y, x) of all images or of some; raises `SeqoptError` where the source has none."""
+        missing = [name for name in names if name not in self.channels]
+        if missing:
+            raise SeqoptError(
+                f"{self.source}: got images without the tissue maps {', '.join(missing)}, which the task needs; "
+                "take the embedded brain, or leave out the task"
+            )
+        chosen = slice(None) if indices is None else indices
+        return np.stack([self.channels[name][chosen] for name in names], 1)
 
     def select(self, split: str, limit: int | None = None) -> IndexArray:
         """Image numbers of one split, at most ``limit`` of them, evenly spaced."""

@@ -41,12 +41,14 @@ def resample(
     step_m: tuple[float, float],
     grid: Grid,
     centre: tuple[float, float] | None = None,
+    nonnegative: bool | None = None,
 ) -> AnyArray:
     """Interpolate (n, y, x) images with a Lanczos kernel, low-passed where the target grid is coarser.
 
     In: pixel steps (y, x) in metres; ``centre`` (y, x) is the source index that comes to the grid's centre, by default
-    n / 2. Out: (n, matrix, matrix), float32 or complex64, zero outside the source. Images without negative values stay
-    so. Source: Duchon, J. Appl. Meteorol. 18 (1979) 1016.
+    n / 2; ``nonnegative`` whether the whole volume has no negative values, where these are some of its slices. Out:
+    (n, matrix, matrix), float32 or complex64, zero outside the source. Images without negative values stay so.
+    Source: Duchon, J. Appl. Meteorol. 18 (1979) 1016.
     """
     rows, columns = images.shape[-2:]
     centre = centre or (rows / 2, columns / 2)
@@ -54,7 +56,7 @@ def resample(
     along_y = _lanczos_matrix(rows, step_m[0], centre[0], grid).astype(np.float32)
     along_x = _lanczos_matrix(columns, step_m[1], centre[1], grid).astype(np.float32)
     result = along_y @ images.astype(kind) @ along_x.T
-    if kind is np.float32 and float(images.min()) >= 0.0:
+    if kind is np.float32 and (float(images.min()) >= 0.0 if nonnegative is None else nonnegative):
         np.maximum(result, 0.0, out=result)  # the kernel's lobes undershoot at edges
     return np.asarray(result, dtype=kind)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seqopt.encoding.acquisition import Acquisition
 from seqopt.learn.losses import nmse, psnr, ssim
+from seqopt.learn.parallel import World, alone
 from seqopt.recon.cg_sense import conjugate_gradients
 from seqopt.recon.in_loop import CgSense
 
@@ -29,30 +30,39 @@ class Scores:
     nmse: FloatArray
     images: npt.NDArray[np.float32]
     """(images, y, x) reconstructed magnitudes."""
+    task: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What a task measured, (images,) each, more is better: for example 'Dice GM'."""
+
+    def metrics(self) -> dict[str, FloatArray]:
+        """All numbers by name."""
+        return {"psnr_db": self.psnr_db, "ssim": self.ssim, "nmse": self.nmse, **self.task}
 
     def means(self) -> dict[str, float]:
         """Mean and standard deviation of each metric."""
         return {
-            f"{name}{suffix}": float(take(getattr(self, name)))
-            for name in ("psnr_db", "ssim", "nmse")
+            f"{name}{suffix}": float(take(values))
+            for name, values in self.metrics().items()
             for suffix, take in (("", np.mean), ("_std", np.std))
         }
 
 
-def evaluate(k_per_m: Tensor, recon: nn.Module, acquisition: Acquisition, truth: Tensor, *, seed: int) -> Scores:
+def evaluate(
+    k_per_m: Tensor, recon: nn.Module, acquisition: Acquisition, truth: Tensor, *, seed: int, world: World = alone
+) -> Scores:
     """Reconstruct complex images (n, y, x) through a trajectory (shots, samples, 2) and score the magnitudes.
 
-    The noise depends on the seed alone, so that every trajectory and reconstruction meets the same.
+    The noise depends on the seed alone, so that every trajectory and reconstruction meets the same. Several processes
+    share the images and all get all scores.
     """
     weights = acquisition.weights(k_per_m)
     spectrum = acquisition.kernel(k_per_m, weights)
     estimates = []
     with torch.no_grad():
-        for index, image in enumerate(truth):
+        for index in world.share(len(truth)):
             generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-            measurement = acquisition.measure(image[None], k_per_m, weights, generator, spectrum=spectrum)
+            measurement = acquisition.measure(truth[index][None], k_per_m, weights, generator, spectrum=spectrum)
             estimates.append(recon(measurement)[0])
-        estimate, magnitude = torch.stack(estimates), truth.abs()
+        estimate, magnitude = torch.stack(world.gather(estimates, len(truth))), truth.abs()
         psnr_db, similarity, error = (
             metric(estimate, magnitude).double().cpu().numpy() for metric in (psnr, ssim, nmse)
         )
@@ -85,7 +95,7 @@ def tune_cg_sense(
                 conjugate_gradients(
                     right_hand_side,
                     spectrum,
-                    acquisition.maps4,
+                    acquisition.shifted,
                     iterations=iterations,
                     regularisation=value,
                     iterates=estimates,

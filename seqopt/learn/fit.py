@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,25 +15,71 @@ from seqopt.core import Scanner
 from seqopt.encoding.acquisition import Acquisition
 from seqopt.errors import SeqoptError
 from seqopt.gradients.penalty import kinematic_penalty, soft_shrink_excess
+from seqopt.learn.accelerate import faster
 from seqopt.learn.losses import image_loss
+from seqopt.learn.parallel import World, alone
 from seqopt.learn.recipe import Recipe
 from seqopt.sampling.trajectory import Path
 
 OUTSIDE = 100.0
 """Weight of k beyond k-max, from the first step: there the image's grid cannot tell what the scanner would see."""
 
-BatchOf = Callable[[int], Tensor]
-"""Step index -> complex images (batch, y, x): a function of the step alone, so that a resumed run sees the same."""
+CHECK_EVERY = 20
+"""Steps between looks at the loss on a GPU, where each look waits for all that is under way."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step and, for a task, what is to be found in them."""
+
+    images: Tensor
+    """(batch, y, x) complex."""
+    labels: Tensor | None = None
+    """(batch, ...) as the task wants them."""
+
+    def part(self, own: slice, device: torch.device) -> Batch:
+        """Some of the images, on a device."""
+        return Batch(
+            _moved(self.images[own], device), None if self.labels is None else _moved(self.labels[own], device)
+        )
+
+
+BatchOf = Callable[[int], Batch]
+"""Step index -> the whole batch: a function of the step alone, so that a resumed run sees the same."""
+
+Task = Callable[[Tensor, Tensor], Tensor]
+"""Estimate (batch, y, x) and labels -> scalar, a mean over the images."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step measured."""
+    """What one step measured; the numbers stay on the device until one is read, which waits for the step."""
 
     index: int
-    loss: float
-    gradient_excess: float
-    slew_excess: float
+    values: Tensor
+    """(3,): loss, gradient excess, slew excess."""
+
+    @property
+    def loss(self) -> float:
+        """Fidelity to images and task; raises `SeqoptError` when it is not finite."""
+        loss = self._numbers[0]
+        if not math.isfinite(loss):
+            raise SeqoptError(f"learning diverged at step {self.index}: the loss is {loss}; lower the rate or rerun")
+        return loss
+
+    @property
+    def gradient_excess(self) -> float:
+        """Mean excess over the gradient limit."""
+        return self._numbers[1]
+
+    @property
+    def slew_excess(self) -> float:
+        """Mean excess over the slew limit."""
+        return self._numbers[2]
+
+    @cached_property
+    def _numbers(self) -> list[float]:
+        return [float(value) for value in self.values.tolist()]
 
 
 class Fit:
@@ -49,21 +96,39 @@ class Fit:
         steps: int,
         scanner: Scanner,
         seed: int,
+        task: Task | None = None,
+        task_weight: float = 0.0,
+        world: World = alone,
+        amp: bool = False,
+        compile: bool = False,
     ) -> None:
+        """``task`` adds its weighted loss, and its parameters if it is a module with some that are not frozen.
+
+        ``world`` shares each batch among processes; ``amp`` runs the networks (no transform, no solver) in bfloat16;
+        ``compile`` hands networks and the ODE's field to torch.compile.
+        """
+        if not recipe.loss and (task is None or task_weight == 0.0):
+            raise SeqoptError("loss: got no term and no task, expected at least one; for example l1=1,ssim=1")
         self.sampling, self.recon, self.acquisition = sampling, recon, acquisition
         self.batch_of, self.recipe, self.total, self.seed = batch_of, recipe, steps, seed
+        self.task, self.task_weight, self.world = task, task_weight, world
         self.limits = {
             "max_grad_hz_per_m": scanner.margin * scanner.max_grad_hz_per_m,
             "max_slew_hz_per_m_per_s": scanner.margin * scanner.max_slew_hz_per_m_per_s,
         }
         self.k_max_per_m = min(acquisition.geometry.k_max_per_m)
-        self.moves = any(parameter.requires_grad for parameter in sampling.parameters())
+        self.moves = bool(_learned(sampling))
+        self.pupil = task if isinstance(task, nn.Module) and _learned(task) else None
         groups = [
-            (list(sampling.parameters()), recipe.rate_trajectory),
-            (list(recon.parameters()), recipe.rate_network),
+            (_learned(sampling), recipe.rate_trajectory),
+            (_learned(recon), recipe.rate_network),
+            ([] if self.pupil is None else _learned(self.pupil), recipe.rate_network),
         ]
         self.rates = [rate for parameters, rate in groups if parameters]
+        self.parameters = [parameter for parameters, _ in groups for parameter in parameters]
+        world.align(self.parameters)
         self.optimiser = torch.optim.Adam([{"params": parameters} for parameters, _ in groups if parameters])
+        self.faster = faster(sampling, recon, device=acquisition.device, amp=amp, compiled=compile)
         self.done = 0
         self.weights: Tensor | None = None
         self.spectrum: Tensor | None = None  # of a trajectory that does not move
@@ -73,25 +138,47 @@ class Fit:
         while self.done < self.total:
             index = self.done
             self._schedule(index / self.total)
-            images = self.batch_of(index)
-            path: Path = self.sampling()
-            measurement = self.acquisition.measure(
-                images, path.k_per_m, self._weights(index, path), self._noise(index), spectrum=self._spectrum(path)
-            )
-            fidelity = image_loss(self.recon(measurement), images.abs(), self.recipe.loss)
-            gradient, slew, outside = self._penalties(path)
-            warm = index < self.recipe.warmup_share * self.total
-            loss = fidelity + (0.0 if warm else self.recipe.penalty) * (gradient + slew) + OUTSIDE * outside
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            batch = self.batch_of(index)
+            with self.faster():  # the backward pass too: the adjoint method solves there
+                path: Path = self.sampling()
+                fidelity = self._fidelity(index, batch, path)
+                gradient, slew, outside = self._penalties(path)
+                warm = index < self.recipe.warmup_share * self.total
+                loss = fidelity + (0.0 if warm else self.recipe.penalty) * (gradient + slew) + OUTSIDE * outside
+                self.optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+            values = torch.stack([fidelity.detach(), gradient.detach(), slew.detach()])
+            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+            self.world.average([*gradients, values])
             self.optimiser.step()
             self.done += 1
-            step = Step(index, float(fidelity.detach()), float(gradient.detach()), float(slew.detach()))
-            if not math.isfinite(step.loss):
-                raise SeqoptError(
-                    f"learning diverged at step {index}: the loss is {step.loss}; lower the rate or rerun"
-                )
+            step = Step(index, values)
+            if not values.is_cuda or self.done % CHECK_EVERY == 0 or self.done == self.total:
+                _ = step.loss  # raises if it is not finite
             yield step
+
+    def _fidelity(self, index: int, batch: Batch, path: Path) -> Tensor:
+        """The loss of this process's images."""
+        count = len(batch.images)
+        own = self.world.part(count)
+        mine = batch.part(own, self.acquisition.device)
+        measurement = self.acquisition.measure(
+            mine.images,
+            path.k_per_m,
+            self._weights(index, path),
+            self._noise(index),
+            spectrum=self._spectrum(path),
+            among=(own, count),
+        )
+        estimate: Tensor = self.recon(measurement)
+        fidelity = estimate.new_zeros(())
+        if self.recipe.loss:
+            fidelity = image_loss(estimate, mine.images.abs(), self.recipe.loss)
+        if self.task is not None and self.task_weight:
+            if mine.labels is None:
+                raise SeqoptError("task: got images without labels, expected labels; leave out the task or give labels")
+            fidelity = fidelity + self.task_weight * self.task(estimate, mine.labels)
+        return fidelity
 
     def state(self) -> dict[str, Any]:
         """Tensors and numbers only: safe for ``torch.load(weights_only=True)``."""
@@ -101,6 +188,7 @@ class Fit:
             "recon": self.recon.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "weights": self.weights,
+            **({} if self.pupil is None else {"task": self.pupil.state_dict()}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -108,6 +196,8 @@ class Fit:
         self.sampling.load_state_dict(state["sampling"])
         self.recon.load_state_dict(state["recon"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.pupil is not None:
+            self.pupil.load_state_dict(state["task"])
         weights = state["weights"]
         self.done, self.weights = int(state["done"]), None if weights is None else weights.to(self.acquisition.device)
 
@@ -135,7 +225,8 @@ class Fit:
         return self.spectrum
 
     def _noise(self, index: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        generator = torch.Generator(self.acquisition.device)
+        return generator.manual_seed(self.seed * 1_000_003 + index)
 
     def _penalties(self, path: Path) -> tuple[Tensor, Tensor, Tensor]:
         if not self.moves:
@@ -143,3 +234,14 @@ class Fit:
             return zero, zero, zero
         gradient, slew = kinematic_penalty(path.k_uniform_per_m, raster_s=path.step_s, **self.limits)
         return gradient, slew, soft_shrink_excess(path.k_per_m, self.k_max_per_m)
+
+
+def _learned(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device, without waiting for the copy where that can be."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -86,6 +86,22 @@ def read_scan(path: Path, design: TrajectoryDesign | None = None) -> Scan:
     return Scan(kspace=kspace, placement=placement, notes=tuple(notes))
 
 
+def read_plan(path: Path) -> tuple[npt.NDArray[np.float64], float | None]:
+    """K of the first slice (shots, samples, 2) in 1/m and the dwell, from a header as well as from acquired data.
+
+    Raises `SeqoptError` for files that are missing, foreign or damaged, or that hold no trajectory.
+    """
+    raw = read_raw(path)
+    groups = _sorted_readouts(path, _imaging(raw, path, []), [])
+    first = min(slice_ for slice_, _ in groups)
+    order = [items[0] for (slice_, _), items in sorted(groups.items()) if slice_ == first]
+    lengths = {item.number_of_samples - item.discard_pre - item.discard_post for item in order}
+    if len(lengths) > 1:
+        raise SeqoptError(f"{path}: readouts differ in length; give data of one protocol")
+    dwell_s = 1e-6 * float(order[0].sample_time_us)
+    return read_trajectory(path, raw, [order], []).k_per_m, dwell_s if dwell_s > 0 else None
+
+
 def _imaging(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd.Acquisition]:
     kept: list[ismrmrd.Acquisition] = []
     skipped = 0

@@ -12,7 +12,7 @@ from seqopt.errors import SeqoptError
 from seqopt.pulseq.checks_design import design_checks
 from seqopt.pulseq.checks_format import format_checks, total_duration_check
 from seqopt.pulseq.checks_gradients import gradient_checks
-from seqopt.pulseq.checks_imaging import imaging_checks, rf_checks
+from seqopt.pulseq.checks_imaging import echo_readouts, imaging_checks, rf_checks
 from seqopt.pulseq.checks_timing import timing_checks
 from seqopt.pulseq.readback import PlayedSequence
 from seqopt.pulseq.references import undefined_references
@@ -84,7 +84,8 @@ def _summary(played: PlayedSequence) -> dict[str, Any]:
         "noise_readouts": len(played.readouts) - len(imaging),
     }
     if imaging:
-        summary["te_ms"] = round(float(np.median([readout.echo_time_s for readout in imaging])) * 1e3, 6)
+        echoes = [readout.echo_time_s for _, readout in echo_readouts(played)]
+        summary["te_ms"] = round(float(np.median(echoes)) * 1e3, 6)
         summary["samples"] = imaging[0].samples
         summary["dwell_us"] = round(imaging[0].dwell_s * 1e6, 4)
         tr = _repetition_time_s(played)

@@ -118,13 +118,25 @@ def _extent(played: PlayedSequence, fov_m: list[float]) -> Check:
     )  # fmt: skip
 
 
+def echo_readouts(played: PlayedSequence) -> list[tuple[int, Readout]]:
+    """The imaging readouts that define the echo, with their numbers: those that come nearest to k = 0.
+
+    All spokes and interleaves pass k = 0. Of parallel lines and of EPI trains most do not: where such a shot is nearest
+    to the centre depends on how it bends, and the contrast follows from those that do pass it.
+    """
+    imaging = [readout for readout in played.readouts if not readout.is_noise]
+    nearest = np.array([np.linalg.norm(readout.k_per_m[readout.echo_sample, :2]) for readout in imaging])
+    near = np.flatnonzero(nearest <= nearest.min(initial=np.inf) + ECHO_TOLERANCE_PER_M)
+    return [(int(number), imaging[number]) for number in near]
+
+
 def _echo(played: PlayedSequence) -> Check:
     try:
         wanted = np.array([float(token) for token in played.definitions["EchoTime"].split()])
     except ValueError:
         wanted = np.zeros(0)
     worst, where, value, tolerance = 0.0, "", float("nan"), 0.0
-    for index, readout in enumerate(r for r in played.readouts if not r.is_noise):
+    for index, readout in echo_readouts(played):
         distance = _echo_distance_s(readout, wanted) if len(wanted) else float("inf")
         if distance - readout.dwell_s > worst - tolerance or not where:
             worst, tolerance, value = distance, readout.dwell_s, readout.echo_time_s
@@ -133,7 +145,7 @@ def _echo(played: PlayedSequence) -> Check:
     return Check(
         name="imaging.echo", held=held, value=round(value * 1e3, 6),
         limit=" ".join(f"{time * 1e3:g}" for time in wanted) or "a number", unit="ms", where=where,
-        remedy="" if held else "move the ADC or correct EchoTime (seconds): the smallest |k| must lie at TE",
+        remedy="" if held else "move the ADC or correct EchoTime (seconds): the smallest |k| of all must lie at TE",
     )  # fmt: skip
 
 

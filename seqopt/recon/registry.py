@@ -13,8 +13,9 @@ from seqopt.core import Geometry
 from seqopt.encoding.gram import GramKernel, shifted_maps
 from seqopt.encoding.nufft import Nufft
 from seqopt.errors import SeqoptError, reject
-from seqopt.recon.cg_sense import conjugate_gradients
-from seqopt.recon.unet import UNet
+from seqopt.recon.cg_sense import DEFAULT_ITERATIONS, DEFAULT_REGULARISATION, conjugate_gradients
+from seqopt.recon.unet import UNet, sizes_of
+from seqopt.recon.unrolled import Unrolled
 from seqopt.registry import Registry
 
 
@@ -36,8 +37,12 @@ class Reconstruction(Protocol):
 
 reconstructions: Registry[Reconstruction] = Registry("reconstruction")
 
-DEFAULT_ITERATIONS = 12
-DEFAULT_REGULARISATION = 0.01
+WITH_MAPS = ("cg-sense", "unrolled")
+"""Methods that take coil maps."""
+ITERATIVE = ("cg-sense",)
+"""Methods that take iterations and a regularisation; the unrolled one keeps those it was trained with."""
+TRAINED = ("unet", "unrolled")
+"""Methods that take the weights of a network from a design."""
 
 
 @reconstructions.register("adjoint")
@@ -62,23 +67,28 @@ def cg_sense(
     **_: Any,
 ) -> Tensor:
     """CG-SENSE with coil maps (coils, y, x) or (batch, coils, y, x), complex; weights as from ``pipe_menon``."""
-    if maps is None:
-        raise SeqoptError("cg-sense needs coil maps; estimate them or choose the method 'adjoint'")
     if iterations < 1:
         raise reject("CG iterations", got=iterations, expected="1 or more", remedy="10 is usual")
     if regularisation < 0:
         raise reject("regularisation", got=regularisation, expected="0 or more", remedy="0.01 is usual")
-    maps = maps if maps.ndim == 4 else maps[None]
-    rhs = (Nufft(geometry, device=samples.device).adjoint(samples * weights, k_per_m) * maps.conj()).sum(1)
-    spectrum = GramKernel(geometry, device=samples.device)(k_per_m, weights)
     return conjugate_gradients(
-        rhs,
-        spectrum,
-        shifted_maps(maps),
+        *_normal_equations("cg-sense", samples, k_per_m, weights, maps, geometry),
         iterations=iterations,
         regularisation=regularisation,
         residuals=residuals,
     )
+
+
+def _normal_equations(
+    method: str, samples: Tensor, k_per_m: Tensor, weights: Tensor, maps: Tensor | None, geometry: Geometry
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Right-hand side S^H A^H W s (batch, y, x), spectrum and shifted maps of the Gram form."""
+    if maps is None:
+        raise SeqoptError(f"{method} needs coil maps; estimate them or choose the method 'adjoint'")
+    maps = maps if maps.ndim == 4 else maps[None]
+    coil_images = Nufft(geometry, device=samples.device).adjoint(samples * weights, k_per_m)
+    spectrum = GramKernel(geometry, device=samples.device)(k_per_m, weights)
+    return (coil_images * maps.conj()).sum(1), spectrum, shifted_maps(maps)
 
 
 @reconstructions.register("unet")
@@ -93,12 +103,36 @@ def unet(
     **_: Any,
 ) -> Tensor:
     """The adjoint restored by the U-Net that was trained with the design."""
-    if network_weights is None:
-        raise SeqoptError("the method 'unet' needs the design whose network was trained; give it with --design")
-    network = unet_from_weights(network_weights).to(samples.device)
+    network = unet_from_weights(require_weights("unet", network_weights)).to(samples.device)
     with torch.no_grad():
         restored: Tensor = network(adjoint(samples, k_per_m, weights, maps, geometry))
     return restored
+
+
+@reconstructions.register("unrolled")
+def unrolled(
+    samples: Tensor,
+    k_per_m: Tensor,
+    weights: Tensor,
+    maps: Tensor | None,
+    geometry: Geometry,
+    *,
+    network_weights: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    **_: Any,
+) -> Tensor:
+    """The unrolled reconstruction that was trained with the design; coil maps and weights as for CG-SENSE; complex."""
+    network = Unrolled.from_weights(require_weights("unrolled", network_weights)).to(samples.device)
+    with torch.no_grad():
+        return network.restore(*_normal_equations("unrolled", samples, k_per_m, weights, maps, geometry))
+
+
+def require_weights(
+    method: str, network_weights: Mapping[str, np.ndarray[Any, Any]] | None
+) -> Mapping[str, np.ndarray[Any, Any]]:
+    """The weights, or the `SeqoptError` that says where they come from."""
+    if network_weights is None:
+        raise SeqoptError(f"the method {method!r} needs the design whose network was trained; give it with --design")
+    return network_weights
 
 
 def root_sum_of_squares(coil_images: Tensor) -> Tensor:
@@ -109,8 +143,7 @@ def root_sum_of_squares(coil_images: Tensor) -> Tensor:
 def unet_from_weights(weights: Mapping[str, np.ndarray[Any, Any]]) -> UNet:
     """Rebuild a U-Net from its weights alone; the widths are read off their shapes."""
     try:
-        levels = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("down."))
-        network = UNet(channels=int(weights["last.weight"].shape[1]), levels=levels)
+        network = UNet(**sizes_of(weights))
         network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         raise SeqoptError("the weights in the design are not those of a seqopt U-Net; make the design anew") from error

@@ -105,7 +105,7 @@ def waveforms_figure(design: TrajectoryDesign) -> Figure:
         panel.set_xlim(edges_ms[0], edges_ms[-1])
     for panel in panels[1]:
         panel.set_xlabel("time in the readout (ms)")
-    note = f"bottom row: all {design.shots} shot{plural}      shaded: ADC open      dashed: echo (k = 0)"
+    note = f"bottom row: all {design.shots} shot{plural}      shaded: ADC open      dashed: echo"
     figure.supxlabel(note, fontsize=9, color=FAINT)
     return figure
 

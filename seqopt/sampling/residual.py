@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torchdiffeq import odeint, odeint_adjoint
+from torchdiffeq import odeint_adjoint
 
-from seqopt.sampling.features import TimeFeatures
+from seqopt.sampling.features import PositionFeatures, TimeFeatures
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,10 +35,16 @@ class ResidualOde(nn.Module):
         reach_per_m: float,
         tau_s: float,
         harmonics: int = 24,
+        k_harmonics: int = 0,
         hidden: int = 64,
         adjoint: bool = False,
+        steps_per_node: int = 1,
     ) -> None:
-        """Base trajectory (shots, nodes, 2) 1/m at equally spaced nodes over the readout; ``reach`` bounds |d|."""
+        """Base trajectory (shots, nodes, 2) 1/m at equally spaced nodes over the readout; ``reach`` bounds |d|.
+
+        The midpoint rule takes ``steps_per_node`` steps from node to node; what is kept of the ``adjoint`` method's
+        solution does not grow with them.
+        """
         super().__init__()
         shots, nodes, _ = base_at_nodes_per_m.shape
         self.register_buffer("base_k", torch.tensor(base_at_nodes_per_m / k_max_per_m, dtype=torch.float32))
@@ -49,13 +53,14 @@ class ResidualOde(nn.Module):
         self.readout_s, self.k_max_per_m = readout_s, k_max_per_m
         self.tau = tau_s / readout_s  # in units of the readout
         self.reach = reach_per_m / k_max_per_m
-        self.method, self.adjoint = "midpoint", adjoint  # evaluates at nodes and half-way, as the table does
+        self.adjoint, self.steps_per_node = adjoint, steps_per_node
         self.features = TimeFeatures(harmonics)
         self.start = nn.Parameter(torch.zeros(shots, 2))
         # every shot mixes the time features in its own way, then all share one network
         self.mix = nn.Parameter(0.3 * torch.randn(shots, self.features.size, hidden) / self.features.size**0.5)
         self.shared = nn.Parameter(0.3 * torch.randn(self.features.size, hidden) / self.features.size**0.5)
-        self.from_state = nn.Linear(2, hidden)
+        self.position = PositionFeatures(k_harmonics)
+        self.from_state = nn.Linear(self.position.size, hidden)
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, 2)
         with torch.no_grad():
@@ -69,10 +74,17 @@ class ResidualOde(nn.Module):
     def forward(self) -> tuple[Tensor, Tensor]:
         """Deviation and its derivative at the nodes: (shots, nodes, 2) in 1/m and in 1/m/s."""
         if self.adjoint:
-            options = {"method": self.method, "adjoint_params": tuple(self.parameters())}
-            path: Tensor = odeint_adjoint(_Field(self), self.start, self.node_times, **options)
+            step = 1.0 / ((len(self.node_times) - 1) * self.steps_per_node)
+            path: Tensor = odeint_adjoint(
+                _Field(self),
+                self.start,
+                self.node_times,
+                method="midpoint",
+                options={"step_size": step},
+                adjoint_params=tuple(self.parameters()),
+            )
         else:
-            path = odeint(self._tabulated(), self.start, self.node_times, method=self.method)
+            path = self._midpoint()
         slopes = self.derivative(self.node_times, path)
         scale = self.k_max_per_m
         return path.transpose(0, 1) * scale, slopes.transpose(0, 1) * (scale / self.readout_s)
@@ -90,23 +102,28 @@ class ResidualOde(nn.Module):
         return (1 - u) * base[left] + u * base[left + 1]
 
     def _field(self, mixed: Tensor, base: Tensor, deviation: Tensor) -> Tensor:
-        first = torch.tanh(mixed + self.from_state(base + deviation))
+        first = torch.tanh(mixed + self.from_state(self.position(base + deviation)))
         local = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
         turned = (self.frame @ local[..., None])[..., 0]
         slope: Tensor = (self.reach * turned - deviation) / self.tau
         return slope
 
-    def _tabulated(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The right-hand side with all that depends on time alone computed at once, at nodes and half-way between."""
-        last = 2 * (len(self.node_times) - 1)
-        times = torch.linspace(0.0, 1.0, last + 1, device=self.node_times.device)
+    def _midpoint(self) -> Tensor:
+        """The nodes' deviations by the midpoint rule; all that depends on time alone is computed at once before.
+
+        No number leaves the device on the way, as a general solver's time does.
+        """
+        steps = (len(self.node_times) - 1) * self.steps_per_node
+        times = torch.linspace(0.0, 1.0, 2 * steps + 1, device=self.node_times.device)
         mixed, base = self._mixed(times).unbind(0), self._base(times).unbind(0)
-
-        def field(unit_time: Tensor, deviation: Tensor) -> Tensor:
-            index = round(float(unit_time) * last)
-            return self._field(mixed[index], base[index], deviation)
-
-        return field
+        deviation: Tensor = self.start
+        nodes = [deviation]
+        for left in range(0, 2 * steps, 2):
+            halfway = deviation + (0.5 / steps) * self._field(mixed[left], base[left], deviation)
+            deviation = deviation + (1.0 / steps) * self._field(mixed[left + 1], base[left + 1], halfway)
+            if (left // 2 + 1) % self.steps_per_node == 0:
+                nodes.append(deviation)
+        return torch.stack(nodes)
 
 
 class _Field(nn.Module):

@@ -48,10 +48,11 @@ class FixedTrajectory(nn.Module):
 
 
 class ResidualTrajectory(nn.Module):
-    """Initial trajectory plus the residual ODE's deviation, the echo pinned to k = 0."""
+    """Initial trajectory plus the residual ODE's deviation, the pinned part of the echo where it was."""
 
     base_samples: Tensor
     base_edges: Tensor
+    pinned: Tensor
 
     def __init__(
         self,
@@ -61,15 +62,18 @@ class ResidualTrajectory(nn.Module):
         *,
         dwell_s: float,
         echo_sample: int,
+        pinned: FloatArray,
         harmonics: int = 24,
+        k_harmonics: int = 0,
         reach_share: float = 0.5,
         tau_s: float = 1e-3,
         node_s: float = 40e-6,
         adjoint: bool = False,
+        steps_per_node: int = 1,
     ) -> None:
         """Base (shots, samples, 2) 1/m; ``reach_share`` of k-max bounds the ODE's deviation along and across a shot.
 
-        The shift that pins the echo comes on top.
+        ``pinned`` (shots, 2, 2) projects onto what must stay at the echo; the shift that keeps it comes on top.
         """
         super().__init__()
         samples = base_k_per_m.shape[1]
@@ -86,10 +90,13 @@ class ResidualTrajectory(nn.Module):
             reach_per_m=reach_share * k_max,
             tau_s=tau_s,
             harmonics=min(harmonics, nodes // 3),
+            k_harmonics=k_harmonics,
             adjoint=adjoint,
+            steps_per_node=steps_per_node,
         )
         self.echo_sample, self.step_s = echo_sample, scanner.grad_raster_s
         self.register_buffer("base_samples", _float32(base_k_per_m))
+        self.register_buffer("pinned", _float32(pinned))
         self.register_buffer("base_edges", _float32(_resample(base_k_per_m, sample_times, edge_times)))
         for name, times in (("samples", sample_times), ("edges", edge_times)):
             values, slopes = hermite_matrices(times, nodes=nodes, duration_s=readout_s)
@@ -101,12 +108,14 @@ class ResidualTrajectory(nn.Module):
         values, slopes = self.ode()
         samples = self._curve("samples", values, slopes)
         edges = self._curve("edges", values, slopes)
-        echo = (self.base_samples + samples)[:, self.echo_sample : self.echo_sample + 1]
-        return Path(self.base_samples + samples - echo, self.base_edges + edges - echo, self.step_s)
+        k = self.base_samples + samples
+        shift = _echo_shift(k, self.base_samples, self.pinned, self.echo_sample)
+        return Path(k - shift, self.base_edges + edges - shift, self.step_s)
 
     def open_to(self, share: float) -> None:
-        """Coarse to fine: let the slowest share of the time harmonics through."""
+        """Coarse to fine: let the slowest share of the harmonics in time, and in k, through."""
         self.ode.features.open_to(share)
+        self.ode.position.open_to(share)
 
     def _curve(self, name: str, values: Tensor, slopes: Tensor) -> Tensor:
         from_values, from_slopes = getattr(self, f"{name}_from_values"), getattr(self, f"{name}_from_slopes")
@@ -116,6 +125,9 @@ class ResidualTrajectory(nn.Module):
 class SegmentsTrajectory(nn.Module):
     """The paper's form; its echo stays since it is a control point."""
 
+    base_samples: Tensor
+    pinned: Tensor
+
     def __init__(
         self,
         base_k_per_m: FloatArray,
@@ -124,8 +136,12 @@ class SegmentsTrajectory(nn.Module):
         *,
         dwell_s: float,
         echo_sample: int,
+        pinned: FloatArray,
     ) -> None:
-        """Base (shots, samples, 2) 1/m; the network's speed is bounded by the scanner's largest gradient."""
+        """Base (shots, samples, 2) 1/m; the network's speed is bounded by the scanner's largest gradient.
+
+        ``pinned`` (shots, 2, 2) projects onto what must stay at the echo.
+        """
         super().__init__()
         self.dwell_s, self.echo_sample = dwell_s, echo_sample
         self.ode = SegmentsOde(
@@ -134,11 +150,13 @@ class SegmentsTrajectory(nn.Module):
             k_max_per_m=min(geometry.k_max_per_m),
             max_speed_per_m_per_s=scanner.max_grad_hz_per_m,
         )
+        self.register_buffer("base_samples", _float32(base_k_per_m))
+        self.register_buffer("pinned", _float32(pinned))
 
     def forward(self) -> Path:
-        """Solve all segments; the echo is pinned to k = 0 also where it is not a control point."""
+        """Solve all segments; what is pinned of the echo stays also where it is not a control point."""
         k = self.ode()
-        k = k - k[:, self.echo_sample : self.echo_sample + 1]
+        k = k - _echo_shift(k, self.base_samples, self.pinned, self.echo_sample)
         return Path(k, k, self.dwell_s)
 
     def open_to(self, share: float) -> None:
@@ -148,6 +166,12 @@ class SegmentsTrajectory(nn.Module):
 forms: Registry[type[ResidualTrajectory] | type[SegmentsTrajectory]] = Registry("ODE form")
 forms.register("residual")(ResidualTrajectory)
 forms.register("segments")(SegmentsTrajectory)
+
+
+def _echo_shift(k_per_m: Tensor, base_k_per_m: Tensor, pinned: Tensor, echo_sample: int) -> Tensor:
+    """(shots, 1, 2): how far the pinned part of k at the echo has left its place."""
+    moved = k_per_m[:, echo_sample] - base_k_per_m[:, echo_sample]
+    return torch.einsum("sij,sj->si", pinned, moved)[:, None]
 
 
 def _float32(array: FloatArray) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError, reject
 from seqopt.gradients.projection import project
 from seqopt.learn.recipe import Recipe
-from seqopt.sampling.initial import initial_trajectories
+from seqopt.sampling.initial import InitialPath, Readouts, initial_trajectories
+from seqopt.workflows.trajectory_file import path_from_file
 
 FloatArray = npt.NDArray[np.float64]
+_FILE = "file:"
+_NOT_COMPARED = ("out", "resume", "overwrite", "labels", "distributed")  # none of them changes a result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,7 @@ class DesignRequest:
     protocol: Protocol
     recipe: Recipe
     traj: str = "radial"
+    """A family of the registry, or ``file:PATH``."""
     shots: int = 16
     readout_s: float = 4e-3
     dwell_s: float = 4e-6
@@ -40,11 +46,23 @@ class DesignRequest:
     backend: str = "auto"
     resume: bool = False
     overwrite: bool = False
+    golden: bool = False
+    """Golden-angle increments, where the family has an angle."""
+    trajectory_unit: str | None = None
+    """Of a ``file:`` trajectory that is a plain array."""
+    warm_start: Path | None = None
+    """An earlier design to learn on from."""
+    distributed: bool = False
+    """Expect to be one of several processes."""
+    amp: bool = False
+    """Networks in bfloat16 on a GPU."""
+    compile: bool = False
+    """Networks and ODE through torch.compile."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Notes for the provenance, for example the name of the preset."""
 
     def __post_init__(self) -> None:
-        initial_trajectories[self.traj]
+        self._check_trajectory()
         if not 1 <= self.shots <= 1024:
             raise reject("shots", got=self.shots, expected="1..1024", remedy="16 is usual for a 256 matrix")
         if not 1e-7 <= self.dwell_s <= 1e-3:
@@ -97,32 +115,69 @@ class DesignRequest:
     @property
     def name(self) -> str:
         """File stem of the design."""
-        return f"{self.traj}-{self.shots}"
+        return f"{self.family}-{self.shots}"
+
+    @property
+    def family(self) -> str:
+        """Name of the initial trajectory, ``file`` for one that was read."""
+        return "file" if self.trajectory_file else self.traj
+
+    @property
+    def trajectory_file(self) -> Path | None:
+        """PATH of ``file:PATH``."""
+        return Path(self.traj.removeprefix(_FILE)) if self.traj.startswith(_FILE) else None
+
+    def _check_trajectory(self) -> None:
+        if self.trajectory_file is None:
+            initial_trajectories[self.traj]
+            if self.trajectory_unit is not None:
+                raise reject(
+                    "trajectory unit",
+                    got=f"{self.trajectory_unit} for the family {self.traj}",
+                    expected="a unit only with file:PATH",
+                    remedy="leave out --trajectory-unit",
+                )
+        elif self.golden:
+            raise reject("golden angle", got=self.traj, expected="a family with an angle", remedy="leave out --golden")
 
     def fingerprint(self) -> dict[str, Any]:
         """What a resumed run must have in common with the interrupted one."""
         fields = asdict(replace(self, resume=False, overwrite=False))
-        return {key: str(value) for key, value in fields.items() if key not in ("out", "resume", "overwrite", "labels")}
+        if self.trajectory_file is not None and self.trajectory_file.is_file():
+            fields["trajectory_sha256"] = hashlib.sha256(self.trajectory_file.read_bytes()).hexdigest()
+        return {key: str(value) for key, value in fields.items() if key not in _NOT_COMPARED}
 
-    def initial(self) -> tuple[FloatArray, int]:
-        """The initial trajectory (shots, samples, 2) in 1/m and its echo sample; refuses one that cannot be played."""
-        k_per_m, echo = initial_trajectories[self.traj](self.geometry, self.shots, self.samples)
-        speed = np.linalg.norm(np.diff(k_per_m, axis=1), axis=-1).max() / self.dwell_s
-        limit = self.scanner.margin * self.scanner.max_grad_hz_per_m
-        if speed > limit:
-            shortest = self.readout_s * speed / limit
-            raise reject(
-                "readout",
-                got=f"{self.readout_s * 1e3:g} ms",
-                expected=f"at least {np.ceil(shortest * 1e5) / 1e2:g} ms to reach k-max under the gradient limit",
-                remedy="lengthen --readout, lower --matrix or enlarge --fov",
-            )
-        return k_per_m, echo
+    def initial(self) -> InitialPath:
+        """The initial trajectory, made once; refuses one that cannot be played."""
+        return self._initial
 
-    def designed(self, k_per_m: FloatArray, echo: int, **provenance: Any) -> TrajectoryDesign:
-        """Project a trajectory onto the hardware's limits and make it a design."""
-        initial, _ = self.initial()
-        playable = project(k_per_m, self.geometry, self.scanner, dwell_s=self.dwell_s, echo_sample=echo)
+    @cached_property
+    def _initial(self) -> InitialPath:
+        readouts = Readouts(
+            geometry=self.geometry,
+            scanner=self.scanner,
+            shots=self.shots,
+            samples=self.samples,
+            dwell_s=self.dwell_s,
+            golden=self.golden,
+        )
+        if self.trajectory_file is not None:
+            return path_from_file(self.trajectory_file, readouts, unit=self.trajectory_unit)
+        return initial_trajectories[self.traj](readouts)
+
+    def designed(self, k_per_m: FloatArray, path: InitialPath, **provenance: Any) -> TrajectoryDesign:
+        """Project a trajectory that started as ``path`` onto the hardware's limits and make it a design."""
+        start = path.k_per_m[:, path.echo_sample]
+        moved = k_per_m[:, path.echo_sample] - start
+        free = moved - np.einsum("sij,sj->si", path.pinned, moved)
+        playable = project(
+            k_per_m,
+            self.geometry,
+            self.scanner,
+            dwell_s=self.dwell_s,
+            echo_sample=path.echo_sample,
+            echo_k_per_m=start + free,
+        )
         if playable.residual > 0.01:
             raise SeqoptError(
                 f"the projection did not converge (excess {playable.residual:.2g} after {playable.iterations} "
@@ -130,19 +185,20 @@ class DesignRequest:
             )
         return TrajectoryDesign(
             name=self.name,
-            family=self.traj,
+            family=self.family,
             geometry=self.geometry,
             scanner=self.scanner,
             protocol=self.protocol,
             dwell_s=self.dwell_s,
             adc_start_edge=playable.adc_start_edge,
-            echo_sample=echo,
+            echo_sample=path.echo_sample,
             gradient_hz_per_m=playable.gradient_hz_per_m,
             k_start_per_m=playable.k_start_per_m,
             k_per_m=playable.k_per_m,
-            initial_k_per_m=initial,
+            initial_k_per_m=path.k_per_m,
             provenance={
                 **provenance,
+                **({"initial": dict(path.facts)} if path.facts else {}),
                 "projection": {
                     "moved_max_per_fov": playable.moved_max_per_fov,
                     "moved_rms_per_fov": playable.moved_rms_per_fov,
@@ -156,17 +212,23 @@ class DesignRequest:
 def slowest(design: TrajectoryDesign) -> TrajectoryDesign:
     """The design whose timing no trajectory learned from this one can exceed.
 
-    Its ramps suit the fastest gradient there is and its prephaser and rewinder reach the corner of k-space: a TE or TR
-    that fits it will fit what is learned, so a wrong one is refused before the training and not after.
+    Its ramps suit the fastest gradient there is, its prephaser and rewinder reach the corner of k-space, or as far as
+    the largest gradient comes from the echo: a TE or TR that fits it will fit what is learned, so a wrong one is
+    refused before the training and not after.
     """
     scanner = design.scanner
     rise_s = 1.2 * scanner.max_grad_hz_per_m / (scanner.margin * scanner.max_slew_hz_per_m_per_s)
     extra = max(0, int(np.ceil(rise_s / scanner.grad_raster_s)) + 1 - design.adc_start_edge)
-    length = np.linalg.norm(design.k_start_per_m, axis=-1, keepdims=True)
-    reach = 1.1 * float(np.hypot(*design.geometry.k_max_per_m))
-    return replace(
+    padded = replace(
         design,
         adc_start_edge=design.adc_start_edge + extra,
         gradient_hz_per_m=np.pad(design.gradient_hz_per_m, ((0, 0), (extra, extra), (0, 0))),
-        k_start_per_m=design.k_start_per_m * np.maximum(reach / np.maximum(length, 1e-9), 1.0),
     )
+    corner = 1.1 * float(np.hypot(*design.geometry.k_max_per_m))
+    at_echo = np.linalg.norm(design.k_per_m[:, design.echo_sample], axis=-1).max()
+    start = min(corner, at_echo + scanner.max_grad_hz_per_m * padded.echo_time_in_block_s)
+    inner = padded.gradient_hz_per_m.shape[1] - 2
+    gradient = np.zeros_like(padded.gradient_hz_per_m)
+    gradient[:, 1:-1, 0] = (corner - start) / (inner * scanner.grad_raster_s)  # carries k from there to the corner
+    reach = np.tile(np.array([start, 0.0]), (design.shots, 1))
+    return replace(padded, gradient_hz_per_m=gradient, k_start_per_m=reach)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 
 from seqopt.encoding.acquisition import Acquisition
 from seqopt.errors import SeqoptError
-from seqopt.images import ImageSet, load_images, noise_sigma, simulated_coil_maps
+from seqopt.images import ImageSet, load_images, noise_sigma, sample_of, simulated_coil_maps
+from seqopt.learn.parallel import World
 from seqopt.workflows.checkpoint import Checkpoint
 from seqopt.workflows.design_request import DesignRequest
 from seqopt.workflows.store import replacing
 
 
-def prepare_folder(request: DesignRequest) -> Checkpoint:
-    """A folder that may be written, and the checkpoint of an earlier run in it; refuses to replace results unasked."""
+def prepare_folder(request: DesignRequest, world: World) -> Checkpoint:
+    """A folder that may be written, and the checkpoint of an earlier run in it; refuses to replace results unasked.
+
+    The first process looks; the others wait, and read the checkpoint that it found good.
+    """
+    if not world.is_first:
+        world.barrier()
+        checkpoint = Checkpoint(request.out / "checkpoint.pt", request.fingerprint())
+        if request.resume:
+            checkpoint.load()
+        return checkpoint
     checkpoint = Checkpoint(request.out / "checkpoint.pt", request.fingerprint())
     finished = (request.out / "design.h5").exists()
     if request.resume:
@@ -27,23 +40,33 @@ def prepare_folder(request: DesignRequest) -> Checkpoint:
     with replacing(request.out / ".writable") as probe:  # find an unwritable folder before the training, not after
         probe.write_bytes(b"")
     (request.out / ".writable").unlink(missing_ok=True)
+    world.barrier()
     return checkpoint
 
 
-def images_and_coils(request: DesignRequest) -> tuple[ImageSet, Acquisition]:
+def images_and_coils(request: DesignRequest, device: torch.device) -> tuple[ImageSet, Acquisition]:
     """The images to learn from and the simulated acquisition."""
     geometry = request.geometry
     images = load_images(
-        request.images, matrix=geometry.matrix[0], fov_m=geometry.fov_m[0], contrasts=request.images is None
+        request.images,
+        matrix=geometry.matrix[0],
+        fov_m=geometry.fov_m[0],
+        contrasts=request.images is None,
+        index_folder=_cache_folder(),
     )
     acquisition = Acquisition(
         geometry,
         simulated_coil_maps(request.coils, geometry),
-        noise_sigma=noise_sigma(request.snr, images.images),
+        noise_sigma=noise_sigma(request.snr, sample_of(images.images)),
         backend=request.backend,
-        device=choose_device(request.device),
+        device=device,
     )
     return images, acquisition
+
+
+def _cache_folder() -> Path:
+    """Where findings about big image folders are kept between runs (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqopt"
 
 
 def choose_device(name: str) -> torch.device:

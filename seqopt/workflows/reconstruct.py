@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from seqopt.mrd.scan import Scan, read_scan
 from seqopt.recon import prewhiten as white
 from seqopt.recon.coil_maps import estimate_maps, map_methods
 from seqopt.recon.cross_check import TOLERANCE, sigpy_difference
-from seqopt.recon.registry import reconstructions
+from seqopt.recon.registry import ITERATIVE, TRAINED, WITH_MAPS, reconstructions, require_weights
 from seqopt.workflows.pictures import write_nifti, write_png
 from seqopt.workflows.store import load_design, load_network, replacing, write_text
 
@@ -95,12 +96,10 @@ def _configure(design_path: Path | None, options: dict[str, Any]) -> ReconConfig
     return config
 
 
-def _network(config: ReconConfig, design_path: Path | None) -> dict[str, AnyArray] | None:
-    if config.method != "unet":
+def _network(config: ReconConfig, design_path: Path | None) -> Mapping[str, AnyArray] | None:
+    if config.method not in TRAINED:
         return None
-    if design_path is None:
-        raise SeqoptError("the method 'unet' needs the design whose network was trained; give it with --design")
-    return load_network(design_path, "unet")
+    return require_weights(config.method, load_network(design_path, config.method) if design_path else None)
 
 
 def _signature_notes(scan: Scan, config: ReconConfig) -> list[str]:
@@ -136,7 +135,7 @@ def _density(data: KspaceData, config: ReconConfig) -> npt.NDArray[np.float64]:
 
 
 def _images(
-    data: KspaceData, weights: npt.NDArray[np.float64], config: ReconConfig, network: dict[str, AnyArray] | None
+    data: KspaceData, weights: npt.NDArray[np.float64], config: ReconConfig, network: Mapping[str, AnyArray] | None
 ) -> AnyArray:
     """(slices, y, x), complex where the method gives it."""
     method = reconstructions[config.method]
@@ -144,7 +143,7 @@ def _images(
     for index, samples in enumerate(data.samples):
         k_per_m = _trajectories(data)[min(index, len(_trajectories(data)) - 1)]
         maps = None
-        if config.method == "cg-sense":
+        if config.method in WITH_MAPS:
             maps = torch.from_numpy(
                 estimate_maps(samples, k_per_m, data.geometry, method=config.maps, calibration=config.calibration)
             )
@@ -186,9 +185,9 @@ def _write(summary: ReconSummary, scan: Scan, scan_path: Path, design: Trajector
         "design": design.name if design is not None else None,
         "seq_signature": scan.kspace.design_signature,
         "method": config.method,
-        "iterations": config.iterations if config.method == "cg-sense" else None,
-        "regularisation": config.regularisation if config.method == "cg-sense" else None,
-        "maps": config.maps if config.method == "cg-sense" else None,
+        "iterations": config.iterations if config.method in ITERATIVE else None,
+        "regularisation": config.regularisation if config.method in ITERATIVE else None,
+        "maps": config.maps if config.method in WITH_MAPS else None,
         "density": config.density,
         "prewhitened": summary.whitened,
         "slices": len(summary.images),

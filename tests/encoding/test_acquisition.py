@@ -71,3 +71,15 @@ def test_a_spectrum_at_hand_saves_the_kernel_and_changes_nothing():
     kept = encode.kernel(k, weights)
     fresh = encode.measure(IMAGES, k, weights, generator()).combined()
     assert torch.equal(encode.measure(IMAGES, k, weights, generator(), spectrum=kept).combined(), fresh)
+
+
+def test_a_part_of_a_batch_meets_the_noise_that_it_meets_in_the_whole():
+    k, encode = trajectory(), acquisition(0.3)
+    weights = encode.weights(k)
+    whole = encode.measure(IMAGES, k, weights, generator()).combined()
+    parts = [
+        encode.measure(IMAGES[own], k, weights, generator(), among=(own, 2)).combined()
+        for own in (slice(0, 1), slice(1, 2))
+    ]
+    assert relative(torch.cat(parts), whole) < 1e-6
+    assert relative(encode.measure(IMAGES[1:], k, weights, generator()).combined(), whole[1:]) > 1e-3

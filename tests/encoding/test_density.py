@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from laws import relative
 from scipy.ndimage import gaussian_filter
 
 from seqopt.core import Geometry
-from seqopt.encoding.density import pipe_menon
+from seqopt.encoding.density import pipe_menon, pipe_menon_torch
 from seqopt.encoding.nufft import Nufft
 
 GEOMETRY = Geometry(fov_m=(0.20, 0.26), matrix=(32, 40))
@@ -83,3 +84,37 @@ def test_far_and_shifted_trajectories_are_weighted_alike():
     k = spokes(GEOMETRY, shots=16, samples=64)
     moved = k + np.array([40.0, -30.0]) / np.array(GEOMETRY.fov_m)
     assert np.allclose(pipe_menon(moved, GEOMETRY), pipe_menon(k, GEOMETRY), rtol=1e-6)
+
+
+def spirals(geometry: Geometry, *, shots: int, samples: int) -> np.ndarray:
+    share = np.arange(samples) / samples
+    angle = 20 * share + 2 * np.pi * np.arange(shots)[:, None] / shots
+    return (share * np.stack([np.cos(angle), np.sin(angle)])).transpose(1, 2, 0) * np.array(geometry.k_max_per_m)
+
+
+@pytest.mark.parametrize(
+    "k",
+    [
+        spokes(GEOMETRY, shots=16, samples=64),
+        spirals(GEOMETRY, shots=5, samples=200),
+        cartesian(GEOMETRY),
+        np.random.default_rng(0).uniform(-130.0, 130.0, (7, 90, 2)),  # beyond k-max too
+        spokes(GEOMETRY, shots=16, samples=64) + 500.0,
+    ],
+    ids=["spokes", "spirals", "cartesian", "random", "far away"],
+)
+def test_the_weights_made_on_a_device_are_those_made_on_the_cpu(k):
+    ours = pipe_menon_torch(torch.from_numpy(k).float(), GEOMETRY)
+    wanted = pipe_menon(k.astype(np.float32).astype(float), GEOMETRY)
+    assert ours.shape == wanted.shape
+    assert np.abs(ours.numpy() / wanted - 1.0).max() < 1e-4
+    assert np.ptp(wanted) > 1e-3
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_weights_of_a_gpu_are_those_of_the_cpu():
+    k = spokes(GEOMETRY, shots=16, samples=64)
+    ours = pipe_menon_torch(torch.from_numpy(k).cuda(), GEOMETRY)
+    assert ours.is_cuda
+    assert np.abs(ours.cpu().numpy() / pipe_menon(k, GEOMETRY) - 1.0).max() < 1e-4

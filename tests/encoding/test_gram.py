@@ -67,11 +67,11 @@ def test_the_kernel_is_the_same_from_both_backends(backend):
 
 def test_it_is_hermitian_and_positive():
     spectrum = GramKernel(GEOMETRY)(trajectory(), weights()).float()
-    x, y, maps4 = images(seed=3), images(seed=4), shifted_maps(maps())
-    left = torch.vdot(y.flatten(), sense_gram(x, spectrum, maps4).flatten())
-    right = torch.vdot(sense_gram(y, spectrum, maps4).flatten(), x.flatten())
+    x, y, shifted = images(seed=3), images(seed=4), shifted_maps(maps())
+    left = torch.vdot(y.flatten(), sense_gram(x, spectrum, shifted).flatten())
+    right = torch.vdot(sense_gram(y, spectrum, shifted).flatten(), x.flatten())
     assert abs(left - right) < 1e-4 * abs(left)
-    energy = torch.vdot(x.flatten(), sense_gram(x, spectrum, maps4).flatten())
+    energy = torch.vdot(x.flatten(), sense_gram(x, spectrum, shifted).flatten())
     assert energy.real > 0
     assert abs(energy.imag) < 1e-4 * energy.real
 

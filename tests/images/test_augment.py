@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,78 @@ def test_evaluation_images_are_the_same_for_one_seed_whatever_the_limit():
 def test_complex_images_keep_their_own_phase():
     full = evaluation_images(image_set(complex_valued=True), "test", 7)
     np.testing.assert_array_equal(full, image_set(complex_valued=True).images[5:])
+
+
+def labelled_set() -> ImageSet:
+    """Half discs whose two maps are their left and right halves, so that a flip shows."""
+    plain = image_set()
+    left = (np.arange(32) < 16)[None, None, :]
+    inside = plain.images > 0
+    upper = (np.arange(32) < 20)[None, :, None]
+    maps = {"GM": (inside & left & upper).astype(np.float32), "WM": (inside & ~(left & upper)).astype(np.float32)}
+    return replace(plain, images=plain.images * (1.0 + maps["WM"]), channels=maps)
+
+
+def test_labels_lie_on_their_images_under_every_flip():
+    seen = set()
+    batches = training_batches(labelled_set(), 2, np.random.default_rng(0), labels=("WM", "GM"))
+    for images, maps in (next(batches) for _ in range(20)):
+        assert maps.shape == (2, 2, 32, 32) and maps.dtype == np.float32
+        for image, (white, grey) in zip(np.abs(images), maps, strict=True):
+            np.testing.assert_array_equal(image > 1e-6, (white + grey) > 0)
+            pixels = np.argwhere(grey > 0).mean(0) - 15.5
+            seen.add((bool(pixels[0] > 0), bool(pixels[1] > 0)))
+            # a contrast is a curve of the magnitude and the maps: constant within each tissue where the maps lie right
+            assert np.ptp(image[grey > 0]) < 1e-4 and np.ptp(image[white > 0]) < 1e-4
+    assert len(seen) == 4
+
+
+def test_asking_for_labels_changes_no_image():
+    images = labelled_set()
+    plain = training_batches(images, 3, np.random.default_rng(4))
+    with_labels = training_batches(images, 3, np.random.default_rng(4), labels=("GM",))
+    for _ in range(6):
+        np.testing.assert_array_equal(next(plain), next(with_labels)[0])
+    judged, maps = evaluation_images(images, "test", 7, limit=2, labels=("GM", "WM"))
+    np.testing.assert_array_equal(judged, evaluation_images(images, "test", 7, limit=2))
+    chosen = images.select("test", 2)
+    np.testing.assert_array_equal(maps, np.stack([images.channels[name][chosen] for name in ("GM", "WM")], 1))
+
+
+def test_images_keep_their_own_contrast_when_asked_to():
+    images, maps = next(
+        training_batches(labelled_set(), 4, np.random.default_rng(0), labels=("GM", "WM"), contrasts=False)
+    )
+    levels = {
+        round(float(level), 4)
+        for image, (_, white) in zip(np.abs(images), maps, strict=True)
+        for level in np.unique(image[white > 0].round(4))
+    }
+    assert levels <= {round(2 * (0.2 + 0.1 * index), 4) for index in range(4)}
+
+
+def test_the_batches_of_a_seed_stay_what_they_were():
+    """Sums written down from the first release: designs of a seed depend on every draw."""
+    batches = training_batches(labelled_set(), 2, np.random.default_rng(11))
+    found = [complex(next(batches).sum()) for _ in range(3)]
+    np.testing.assert_allclose(
+        found,
+        [
+            -77.9290771484375 - 270.8469543457031j,
+            -167.1534423828125 + 58.94563674926758j,
+            -116.61979675292969 + 164.6650390625j,
+        ],
+        rtol=1e-4,
+    )
+
+
+def test_images_without_tissue_maps_are_refused_when_labels_are_asked_for():
+    for ask in (
+        lambda: training_batches(image_set(), 2, np.random.default_rng(0), labels=("GM", "WM")),
+        lambda: evaluation_images(image_set(), "test", 0, labels=("GM", "WM")),
+    ):
+        with pytest.raises(SeqoptError, match=r"discs: got images without the tissue maps GM, WM.*embedded brain"):
+            ask()
 
 
 def test_phase_is_smooth_and_of_unit_magnitude():

@@ -123,8 +123,8 @@ def test_images_of_a_batch_do_not_mix():
 def test_a_zero_image_stays_zero():
     zero = torch.zeros(1, *GEOMETRY.shape, dtype=torch.complex64)
     spectrum = GramKernel(GEOMETRY)(trajectory(), weights()).float()
-    maps4 = shifted_maps(smooth_maps().to(torch.complex64))
-    assert conjugate_gradients(zero, spectrum, maps4, iterations=3, regularisation=0.01).abs().max() == 0
+    shifted = shifted_maps(smooth_maps().to(torch.complex64))
+    assert conjugate_gradients(zero, spectrum, shifted, iterations=3, regularisation=0.01).abs().max() == 0
 
 
 def test_the_adjoint_needs_no_maps_and_is_the_root_sum_of_squares():

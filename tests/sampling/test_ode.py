@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from designs import paper_scanner
+from designs import paper_scanner, radial_path
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicHermiteSpline
 
 from seqopt.core import Geometry
 from seqopt.errors import SeqoptError
-from seqopt.sampling.initial import initial_trajectories, radial
+from seqopt.sampling.initial import initial_trajectories
 from seqopt.sampling.residual import ResidualOde, hermite_matrices
 from seqopt.sampling.trajectory import ResidualTrajectory, SegmentsTrajectory, forms
 
@@ -17,22 +17,27 @@ GEOMETRY = Geometry(fov_m=(0.22, 0.22), matrix=(64, 64))
 SAMPLES, DWELL_S = 400, 4e-6
 
 
-def trajectory(form: str, samples: int = SAMPLES, **options: object) -> ResidualTrajectory | SegmentsTrajectory:
+def trajectory(
+    form: str, samples: int = SAMPLES, *, base: np.ndarray | None = None, **options: object
+) -> ResidualTrajectory | SegmentsTrajectory:
     torch.manual_seed(0)
-    k, echo = radial(GEOMETRY, 3, samples)
-    return forms[form](k, GEOMETRY, paper_scanner(), dwell_s=DWELL_S, echo_sample=echo, **options)
+    path = radial_path(GEOMETRY, 3, samples)
+    base = path.k_per_m if base is None else base
+    options = {"dwell_s": DWELL_S, "echo_sample": path.echo_sample, "pinned": path.pinned, **options}
+    return forms[form](base, GEOMETRY, paper_scanner(), **options)
 
 
 def test_spokes_lie_at_equal_angles_and_pass_the_centre_on_the_echo() -> None:
-    k, echo = radial(GEOMETRY, 5, 100)
-    assert np.abs(k[:, echo]).max() == 0.0
+    path = radial_path(GEOMETRY, 5, 400)
+    k = path.k_per_m
+    assert np.abs(k[:, path.echo_sample]).max() == 0.0
     assert np.linalg.norm(k, axis=-1).max() == pytest.approx(GEOMETRY.k_max_per_m[0])
     angle = np.arctan2(k[:, -1, 1], k[:, -1, 0])
     assert angle == pytest.approx(np.arange(5) * np.pi / 5)
 
 
 def test_unknown_trajectories_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(SeqoptError, match="known: radial"):
+    with pytest.raises(SeqoptError, match=r"known: cartesian, .*radial"):
         initial_trajectories["zigzag"]
 
 
@@ -89,6 +94,23 @@ def test_every_form_pins_the_echo_and_has_a_derivative_in_all_parameters(form: s
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
+@pytest.mark.parametrize("form", ["residual", "segments"])
+def test_only_what_is_pinned_stays_at_the_echo(form: str) -> None:
+    """Of two parallel lines: along the first, and neither along nor across the second."""
+    base = np.zeros((2, SAMPLES, 2))
+    base[..., 0] = (np.arange(SAMPLES) - SAMPLES // 2) * 0.5
+    base[0, :, 1] = 30.0
+    pinned = np.array([[[1.0, 0.0], [0.0, 0.0]], np.eye(2)])
+    module = trajectory(form, base=base, pinned=pinned, echo_sample=SAMPLES // 2 + 1)  # on no control point
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        moved = module().k_per_m.double().numpy()[:, SAMPLES // 2 + 1] - base[:, SAMPLES // 2 + 1]
+    assert np.abs(moved[0, 0]) < 1e-4
+    assert np.abs(moved[1]).max() < 1e-4
+    assert np.abs(moved[0, 1]) > 1e-2
+
+
 def test_the_adjoint_method_gives_the_gradient_of_direct_back_propagation() -> None:
     grads = []
     for adjoint in (False, True):
@@ -99,7 +121,7 @@ def test_the_adjoint_method_gives_the_gradient_of_direct_back_propagation() -> N
 
 
 def test_the_segments_start_on_the_initial_trajectory_and_keep_their_control_points() -> None:
-    k, _ = radial(GEOMETRY, 3, SAMPLES)
+    k = radial_path(GEOMETRY, 3, SAMPLES).k_per_m
     module = trajectory("segments")
     ours = module().k_per_m.detach().double().numpy()
     assert np.abs(ours - k).max() * 0.22 < 0.5

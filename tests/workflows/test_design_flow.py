@@ -53,7 +53,8 @@ def test_a_timing_that_no_learned_trajectory_is_sure_to_fit_is_refused_before_th
 
 def test_the_slowest_timing_is_slower_than_that_of_the_fixed_trajectory(tmp_path: Path) -> None:
     asked = request(tmp_path / "out")
-    fixed = asked.designed(*asked.initial())
+    path = asked.initial()
+    fixed = asked.designed(path.k_per_m, path)
     assert plan_gre(slowest(fixed)).min_te_s >= plan_gre(fixed).min_te_s
     assert plan_gre(slowest(fixed)).min_tr_s >= plan_gre(fixed).min_tr_s
 

@@ -71,6 +71,7 @@ def test_a_trained_network_is_taken_from_the_design(folder, design, scan, tmp_pa
     ("settings", "saying"),
     [
         ({"method": "unet"}, "holds no weights for 'unet'"),
+        ({"method": "unrolled"}, "holds no weights for 'unrolled'"),
         ({"maps": "sum"}, "known: walsh, espirit"),
         ({"density": "ramp"}, "known: pipe-menon, file"),
         ({"density": "file"}, "the data hold no weights"),
@@ -84,9 +85,18 @@ def test_impossible_settings_are_refused_before_anything_is_written(folder, scan
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_without_design_is_refused(scan, tmp_path):
-    with pytest.raises(SeqoptError, match="give it with --design"):
-        reconstruct(scan, tmp_path / "out", method="unet")
+@pytest.mark.parametrize("method", ["unet", "unrolled"])
+def test_a_network_without_design_is_refused(scan, tmp_path, method):
+    with pytest.raises(SeqoptError, match=f"'{method}' needs the design whose network was trained; give it with"):
+        reconstruct(scan, tmp_path / "out", method=method)
+
+
+def test_weights_of_another_network_under_its_name_are_refused(folder, design, scan, tmp_path):
+    weights = {name: value.detach().numpy() for name, value in UNet(channels=4, levels=2).state_dict().items()}
+    save_design(folder / "design.h5", design, networks={"unrolled": weights})
+    with pytest.raises(SeqoptError, match="not those of a seqopt unrolled reconstruction"):
+        reconstruct(scan, tmp_path / "out", design_path=folder, method="unrolled")
+    assert not (tmp_path / "out").exists()
 
 
 def test_data_of_a_sequence_exported_since_are_named(folder, scan, tmp_path):

@@ -1,0 +1,101 @@
+"""What a design run found out, and its numbers in rows for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import Certificate, Scanner, TrajectoryDesign
+from seqopt.learn.evaluate import Scores
+from seqopt.pulseq.gre import GreTiming
+from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
+from seqopt.workflows.scores import METRICS
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignOutcome:
+    """All that a design run found out."""
+
+    fixed: TrajectoryDesign
+    learned: TrajectoryDesign
+    scores: Mapping[str, Mapping[str, Scores]]
+    """Judge -> fixed or learned -> scores on held-out images."""
+    cg_settings: Mapping[str, Mapping[str, float]]
+    """CG-SENSE's iterations and regularisation, tuned on validation images for each trajectory."""
+    networks: Mapping[str, Mapping[str, Mapping[str, npt.NDArray[Any]]]]
+    """Fixed or learned -> offline method -> weights."""
+    truth: npt.NDArray[np.float32]
+    psf: Mapping[str, npt.NDArray[np.float32]]
+    history: Mapping[str, list[tuple[int, float]]]
+    image_source: str
+    counts: Mapping[str, int]
+    timing: Mapping[str, GreTiming] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def gain_db(self, judge: str) -> float:
+        """Mean PSNR, learned minus fixed."""
+        pair = self.scores[judge]
+        return float(pair["learned"].psnr_db.mean() - pair["fixed"].psnr_db.mean())
+
+
+def limit_rows(certificate: Certificate, scanner: Scanner) -> list[tuple[str, float, float, str]]:
+    """Largest gradient and slew measured on the written file, as vectors: name, value, limit, unit."""
+    measured = certificate.summary
+    return [
+        (
+            "largest gradient (vector)",
+            float(measured["largest_gradient_mt_per_m_vector"]),
+            hz_per_m_to_mt_per_m(scanner.max_grad_hz_per_m),
+            "mT/m",
+        ),
+        (
+            "largest slew rate (vector)",
+            float(measured["largest_slew_t_per_m_per_s_vector"]),
+            hz_per_m_per_s_to_t_per_m_per_s(scanner.max_slew_hz_per_m_per_s),
+            "T/m/s",
+        ),
+    ]
+
+
+def learning_rows(outcome: DesignOutcome, scanner: Scanner) -> list[tuple[str, float, float, str]]:
+    """The learned path before its projection: name, value, limit with the margin, unit."""
+    facts = outcome.learned.provenance["learning"]
+    limits = (scanner.margin * scanner.max_grad_hz_per_m, scanner.margin * scanner.max_slew_hz_per_m_per_s)
+    rows = [
+        ("gradient as learned", facts["raw_largest_gradient_mt_per_m"], hz_per_m_to_mt_per_m(limits[0]), "mT/m"),
+        (
+            "slew rate as learned",
+            facts["raw_largest_slew_t_per_m_per_s"],
+            hz_per_m_per_s_to_t_per_m_per_s(limits[1]),
+            "T/m/s",
+        ),
+        ("largest move by the projection", outcome.learned.provenance["projection"]["moved_max_per_fov"], 0.0, "1/FOV"),
+    ]
+    if "raw_joint_gap_per_fov" in facts:
+        rows.insert(2, ("largest gap where segments meet", facts["raw_joint_gap_per_fov"], 0.0, "1/FOV"))
+    return rows
+
+
+def timing_rows(outcome: DesignOutcome) -> list[tuple[str, float, float, str]]:
+    """TE, TR and scan time: name, fixed, learned, unit. Ramps and prephasers of the two differ a little."""
+    fixed, learned = outcome.timing["fixed"], outcome.timing["learned"]
+    return [
+        ("TE", fixed.te_s * 1e3, learned.te_s * 1e3, "ms"),
+        ("TR", fixed.tr_s * 1e3, learned.tr_s * 1e3, "ms"),
+        ("scan time", fixed.scan_time_s, learned.scan_time_s, "s"),
+    ]
+
+
+def quality_rows(outcome: DesignOutcome) -> list[tuple[str, str, float, float]]:
+    """Judge, metric, fixed, learned: means over the held-out images; more is better for all."""
+    rows = []
+    for judge, pair in outcome.scores.items():
+        metrics = {which: scores.metrics() for which, scores in pair.items()}
+        for metric in ("psnr_db", "ssim", *pair["fixed"].task):
+            means = [float(metrics[which][metric].mean()) for which in ("fixed", "learned")]
+            rows.append((judge, METRICS.get(metric, metric), means[0], means[1]))
+    return rows

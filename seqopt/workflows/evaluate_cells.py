@@ -1,0 +1,119 @@
+"""The cells of an evaluation, each a design or a judged baseline, a few processes at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from seqopt.errors import SeqoptError
+from seqopt.workflows.design_request import DesignRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One entry of the table."""
+
+    name: str
+    request: DesignRequest
+    """With the cell's own folder as ``out``."""
+    learn: bool
+    """Whether a trajectory is learned; otherwise the initial one is judged only."""
+
+
+def run_cells(
+    cells: list[Cell],
+    *,
+    jobs: int,
+    watch: Callable[[str], None],
+    stop: Callable[[], bool],
+    after: Callable[[], None],
+) -> dict[str, str]:
+    """Run cells in ``jobs`` processes; ``after`` is called when one is done. Out: errors by cell; the others go on."""
+    failures: dict[str, str] = {}
+    if not cells:
+        return failures
+    context = multiprocessing.get_context("spawn")
+    news: Any = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    todo, done = list(cells), 0
+    running: dict[Future[str], Cell] = {}
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(news, threads)) as pool:
+        while running or (todo and not stop()):
+            while todo and len(running) < jobs and not stop():
+                cell = todo.pop(0)
+                running[pool.submit(_run, cell)] = cell
+                watch(f"{cell.name}: started")
+            finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            _tell(news, watch)
+            for future in finished:
+                cell = running.pop(future)
+                done += 1
+                watch(f"{cell.name}: {_outcome(future, cell, failures)} ({done} of {len(cells)})")
+                after()
+    return failures
+
+
+def _outcome(future: Future[str], cell: Cell, failures: dict[str, str]) -> str:
+    try:
+        return future.result()
+    except SeqoptError as error:
+        failures[cell.name] = str(error)
+    except Exception as error:  # a worker that was killed, say for memory; the other cells go on
+        failures[cell.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"FAILED: {failures[cell.name]}"
+
+
+def _tell(news: Any, watch: Callable[[str], None]) -> None:
+    while True:
+        try:
+            watch(news.get_nowait())
+        except queue.Empty:
+            return
+
+
+_worker: dict[str, Any] = {"news": None, "stopping": False}
+
+
+def _prepare(news: Any, threads: int) -> None:
+    """In a new worker: its share of the cores, and Ctrl-C as a request to stop after the step."""
+    import torch
+
+    torch.set_num_threads(threads)
+    _worker["news"] = news
+    signal.signal(signal.SIGINT, lambda *_: _worker.update(stopping=True))
+
+
+def _run(cell: Cell) -> str:
+    """One cell, in a worker. Out: what there is to say about it."""
+    from seqopt.workflows.design import InterruptedRunError, design, judge_baseline
+
+    told: set[tuple[str, int]] = set()
+
+    def watch(stage: str, done: int, total: int, remark: str) -> None:
+        half = 2 * done // max(total, 1)
+        if done and (stage, half) not in told:
+            told.add((stage, half))
+            _worker["news"].put(f"{cell.name}: {stage} {done}/{total} {remark}".rstrip())
+
+    began = time.monotonic()
+
+    def stop() -> bool:
+        return bool(_worker["stopping"])
+
+    try:
+        if not cell.learn:
+            judge_baseline(cell.request, watch=watch, stop=stop)
+            return f"judged in {time.monotonic() - began:.0f} s"
+        outcome, certificate = design(cell.request, watch=watch, stop=stop)
+    except InterruptedRunError:
+        raise SeqoptError("interrupted; the same command goes on from its checkpoint") from None
+    gains = ", ".join(f"{outcome.gain_db(judge):+.2f} dB {judge}" for judge in outcome.scores)
+    held = "" if certificate.holds else "; its certificate does NOT hold"
+    return f"{gains} in {time.monotonic() - began:.0f} s{held}"

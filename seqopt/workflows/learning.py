@@ -1,0 +1,155 @@
+"""The learning stage: a trajectory trained jointly with a reconstruction, then projected to what can be played."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from seqopt.core import Geometry, TrajectoryDesign
+from seqopt.errors import SeqoptError
+from seqopt.gradients.penalty import kinematic_penalty
+from seqopt.learn.evaluate import evaluate
+from seqopt.learn.fit import Fit
+from seqopt.recon.in_loop import load_stored, make_in_loop
+from seqopt.sampling.initial import InitialPath
+from seqopt.sampling.trajectory import Path, ResidualTrajectory, SegmentsTrajectory, forms
+from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
+from seqopt.workflows.run import Run
+from seqopt.workflows.store import load_design, load_network
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def learn(run: Run, initial: InitialPath) -> TrajectoryDesign:
+    """Train the trajectory and project what came out."""
+    request, recipe, device = run.request, run.request.recipe, run.acquisition.device
+    torch.manual_seed(request.seed)
+    sampling = make_sampling(run, initial).to(device)
+    recon = make_in_loop(
+        recipe.recon,
+        iterations=recipe.iterations,
+        regularisation=recipe.regularisation,
+        channels=recipe.network_channels,
+    ).to(device)
+    _warm(run, recon)
+    truth = run.truth("validation")[:4]
+
+    def validate() -> float:
+        with torch.no_grad():
+            k_per_m = sampling().k_per_m
+            scores = evaluate(k_per_m, recon, run.acquisition, truth, seed=request.seed + 1, world=run.world)
+        return float(scores.psnr_db.mean())
+
+    with run.batches(recipe.batch, 1, recipe.steps) as batch_of, torch.no_grad():
+        fit = Fit(
+            sampling,
+            recon,
+            run.acquisition,
+            batch_of,
+            recipe=run.image_recipe(recipe),
+            steps=recipe.steps,
+            scanner=request.scanner,
+            seed=request.seed,
+            task=None if run.task is None else run.task.loss,
+            task_weight=0.0 if run.task is None else run.task.weight,
+            world=run.world,
+            amp=request.amp,
+            compile=request.compile,
+        )
+        raw = run.train("learn", fit, validate, patience=recipe.patience)
+        sampling.load_state_dict(raw["sampling"])
+        path = sampling()
+    facts = {"training_steps": int(raw["steps"]), **_violations(path, fit, request.geometry)}
+    if isinstance(sampling, SegmentsTrajectory):
+        facts["raw_joint_gap_per_fov"] = sampling.ode.joint_gap_per_m() * request.geometry.fov_m[0]
+    run.watch("project", 0, 1, "")
+    k_per_m, facts["raw_largest_k_share_of_k_max"] = _within_k_max(
+        path.k_per_m.double().cpu().numpy(), request.geometry
+    )
+    learned = request.designed(k_per_m, initial, learning=facts)
+    moved = learned.provenance["projection"]["moved_max_per_fov"]
+    run.watch("project", 1, 1, f"moved k by at most {moved:.3g}/FOV")
+    return learned
+
+
+def make_sampling(run: Run, initial: InitialPath) -> ResidualTrajectory | SegmentsTrajectory:
+    """The ODE in the form of the recipe, starting from the initial trajectory or from an earlier design's."""
+    request, recipe = run.request, run.request.recipe
+    base = initial.k_per_m if request.warm_start is None else _earlier(run, initial)
+    common: dict[str, Any] = {
+        "dwell_s": request.dwell_s,
+        "echo_sample": initial.echo_sample,
+        "pinned": initial.pinned,
+    }
+    if recipe.form == "residual":
+        common["k_harmonics"] = recipe.k_harmonics
+    elif recipe.k_harmonics:
+        raise SeqoptError(f"k harmonics: the form {recipe.form!r} has none; leave out --k-harmonics")
+    return forms[recipe.form](base, request.geometry, request.scanner, **common)
+
+
+def _earlier(run: Run, initial: InitialPath) -> FloatArray:
+    """K of the design to start from; refuses one of another kind."""
+    request = run.request
+    assert request.warm_start is not None
+    earlier = load_design(request.warm_start)
+    for what, got, expected in (
+        ("shots and samples", earlier.k_per_m.shape[:2], initial.k_per_m.shape[:2]),
+        ("field of view and matrix", _place(earlier.geometry), _place(request.geometry)),
+        ("dwell", earlier.dwell_s, request.dwell_s),
+        ("echo sample", earlier.echo_sample, initial.echo_sample),
+    ):
+        if got != expected:
+            raise SeqoptError(
+                f"warm start: {request.warm_start} has another {what} ({got}) than asked for ({expected}); "
+                "give the options that it was made with"
+            )
+    return earlier.k_per_m
+
+
+def _place(geometry: Geometry) -> tuple[tuple[float, float], tuple[int, int]]:
+    return geometry.fov_m, geometry.matrix
+
+
+def _warm(run: Run, recon: nn.Module) -> None:
+    """Take over the weights of an earlier design's network, where the reconstruction in training has one."""
+    request = run.request
+    names = {"adjoint+unet": "unet", "unrolled": "unrolled"}
+    if request.warm_start is not None and request.recipe.recon in names:
+        load_stored(recon, load_network(request.warm_start, names[request.recipe.recon]))
+
+
+def _violations(path: Path, fit: Fit, geometry: Geometry) -> dict[str, float]:
+    """How far the path as it was learned breaks the limits, before the projection."""
+    with torch.no_grad():
+        gradient, slew = kinematic_penalty(path.k_uniform_per_m, raster_s=path.step_s, **fit.limits)
+    speed = path.k_uniform_per_m.diff(dim=1) / path.step_s
+    rate = speed.diff(dim=1) / path.step_s
+    lengths = {"grad": speed.norm(dim=-1), "slew": rate.norm(dim=-1)}
+    limits = {"grad": fit.limits["max_grad_hz_per_m"], "slew": fit.limits["max_slew_hz_per_m_per_s"]}
+    return {
+        "raw_gradient_excess": float(gradient),
+        "raw_slew_excess": float(slew),
+        "raw_largest_gradient_mt_per_m": hz_per_m_to_mt_per_m(float(lengths["grad"].max())),
+        "raw_largest_slew_t_per_m_per_s": hz_per_m_per_s_to_t_per_m_per_s(float(lengths["slew"].max())),
+        "raw_share_over_gradient_limit": _share_over(lengths["grad"], limits["grad"]),
+        "raw_share_over_slew_limit": _share_over(lengths["slew"], limits["slew"]),
+    }
+
+
+def _share_over(values: Tensor, limit: float) -> float:
+    return float((values > limit).double().mean())
+
+
+def _within_k_max(k_per_m: FloatArray, geometry: Geometry) -> tuple[FloatArray, float]:
+    """Shrink a trajectory that leaves the k-space of the image's grid, where simulation would fold it; and its share.
+
+    By 2 % at most as a whole; what lies farther out (training keeps it from that) is cut off.
+    """
+    limit = np.array(geometry.k_max_per_m)
+    share = float(np.abs(k_per_m / limit).max())
+    return np.clip(k_per_m / min(max(share, 1.0), 1.02), -limit, limit), share
