@@ -51,8 +51,7 @@ class Recipe:
     network_batch: int = 2
     network_channels: int = 16
     iterations: int = 8
-    """Conjugate-gradient iterations in training; judging tunes them."""
-    regularisation: float = 0.01
+    """Conjugate-gradient iterations in training at most; fewer where the initial trajectory is best with fewer."""
     limit_images: int | None = None
     """Use at most so many images a split in judging."""
 

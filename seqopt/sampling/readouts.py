@@ -92,6 +92,8 @@ class InitialPath:
     echo_sample: int
     pinned: FloatArray
     """(shots, 2, 2) projector onto what must stay at the echo sample."""
+    co_moving: bool = False
+    """Whether what is learned turns with the path, as for curves that wind about the centre."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the provenance shall say of its origin."""
 
@@ -121,8 +123,7 @@ def rotated(k_per_m: FloatArray, angles_rad: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("sij,nj->sni", turn, k_per_m))
 
 
-def through_the_centre(k_per_m: FloatArray, echo_sample: int) -> InitialPath:
+def through_the_centre(k_per_m: FloatArray, echo_sample: int, *, co_moving: bool = False) -> InitialPath:
     """A path all of whose shots pass k = 0 at the echo sample."""
-    return InitialPath(
-        k_per_m=k_per_m, echo_sample=echo_sample, pinned=np.broadcast_to(np.eye(2), (len(k_per_m), 2, 2)).copy()
-    )
+    pinned = np.broadcast_to(np.eye(2), (len(k_per_m), 2, 2)).copy()
+    return InitialPath(k_per_m=k_per_m, echo_sample=echo_sample, pinned=pinned, co_moving=co_moving)

@@ -17,14 +17,16 @@ class ResidualOde(nn.Module):
     """k(t) = k_0(t) + d(t) - d(t_echo) with d' = speed f_theta(shot, t, k) - d / tau, d(0) learned.
 
     f_theta lies in [-1, 1]^2, so that |d| stays below speed tau per axis: bounded, continuous, and trainable where
-    integrating a bounded acceleration is not. The solution is a cubic Hermite curve through the solver's nodes (value
-    and derivative are both known there), evaluated on gradient-raster edges and at the ADC samples.
-    Source of the model: Peng et al., CVPR 2022, eq. 1 and 3; the residual form and the pinned echo are ours.
+    integrating a bounded acceleration is not. d is counted along and across the path, in a frame that is fixed for each
+    shot or, for ``co_moving`` curves, turns with the path: what one shot learns then serves all. The solution is a
+    cubic Hermite curve through the solver's nodes (value and derivative are both known there), evaluated on
+    gradient-raster edges and at the ADC samples.
+    Source of the model: Peng et al., CVPR 2022, eq. 1 and 3; residual form, frame and pinned echo are ours.
     """
 
-    base_k: Tensor
+    base: Tensor
     node_times: Tensor
-    frame: Tensor
+    turning: Tensor
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class ResidualOde(nn.Module):
         hidden: int = 64,
         adjoint: bool = False,
         steps_per_node: int = 1,
+        co_moving: bool = False,
     ) -> None:
         """Base trajectory (shots, nodes, 2) 1/m at equally spaced nodes over the readout; ``reach`` bounds |d|.
 
@@ -47,9 +50,12 @@ class ResidualOde(nn.Module):
         """
         super().__init__()
         shots, nodes, _ = base_at_nodes_per_m.shape
-        self.register_buffer("base_k", torch.tensor(base_at_nodes_per_m / k_max_per_m, dtype=torch.float32))
+        angle = _frame_angles(base_at_nodes_per_m, co_moving=co_moving)
+        base = np.concatenate([base_at_nodes_per_m / k_max_per_m, angle[..., None]], -1)
+        self.register_buffer("base", torch.tensor(base, dtype=torch.float32))  # kx, ky, angle of the frame
+        turning = np.gradient(angle, axis=1) * (nodes - 1)  # rad per readout
+        self.register_buffer("turning", torch.tensor(turning, dtype=torch.float32))
         self.register_buffer("node_times", torch.linspace(0.0, 1.0, nodes))
-        self.register_buffer("frame", torch.tensor(_frames(base_at_nodes_per_m), dtype=torch.float32))
         self.readout_s, self.k_max_per_m = readout_s, k_max_per_m
         self.tau = tau_s / readout_s  # in units of the readout
         self.reach = reach_per_m / k_max_per_m
@@ -68,7 +74,7 @@ class ResidualOde(nn.Module):
             self.out.bias.zero_()
 
     def derivative(self, unit_time: Tensor, deviation: Tensor) -> Tensor:
-        """D' in units of k-max per readout: times in [0, 1] of shape (...), deviations (..., shots, 2)."""
+        """D' in units of k-max per readout and in the frame: times in [0, 1] (...), deviations (..., shots, 2)."""
         return self._field(self._mixed(unit_time), self._base(unit_time), deviation)
 
     def forward(self) -> tuple[Tensor, Tensor]:
@@ -85,9 +91,11 @@ class ResidualOde(nn.Module):
             )
         else:
             path = self._midpoint()
-        slopes = self.derivative(self.node_times, path)
-        scale = self.k_max_per_m
-        return path.transpose(0, 1) * scale, slopes.transpose(0, 1) * (scale / self.readout_s)
+        slopes = self.derivative(self.node_times, path).transpose(0, 1)
+        path, angle, scale = path.transpose(0, 1), self.base[..., 2], self.k_max_per_m
+        across = torch.stack([-path[..., 1], path[..., 0]], -1)  # (R d)' = R (d' + turning x d)
+        slopes = slopes + self.turning[..., None] * across
+        return _turned(path, angle) * scale, _turned(slopes, angle) * (scale / self.readout_s)
 
     def _mixed(self, unit_time: Tensor) -> Tensor:
         """What the network's first layer sees of time, (..., shots, hidden)."""
@@ -95,17 +103,18 @@ class ResidualOde(nn.Module):
         return torch.einsum("...f,sfh->...sh", features, self.mix) + (features @ self.shared)[..., None, :]
 
     def _base(self, unit_time: Tensor) -> Tensor:
-        position = unit_time * (self.base_k.shape[1] - 1)
-        left = position.floor().long().clamp(0, self.base_k.shape[1] - 2)
+        """(..., shots, 3) kx, ky and the frame's angle."""
+        position = unit_time * (self.base.shape[1] - 1)
+        left = position.floor().long().clamp(0, self.base.shape[1] - 2)
         u = (position - left)[..., None, None]
-        base = self.base_k.transpose(0, 1)
+        base = self.base.transpose(0, 1)
         return (1 - u) * base[left] + u * base[left + 1]
 
     def _field(self, mixed: Tensor, base: Tensor, deviation: Tensor) -> Tensor:
-        first = torch.tanh(mixed + self.from_state(self.position(base + deviation)))
-        local = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
-        turned = (self.frame @ local[..., None])[..., 0]
-        slope: Tensor = (self.reach * turned - deviation) / self.tau
+        k = base[..., :2] + _turned(deviation, base[..., 2])
+        first = torch.tanh(mixed + self.from_state(self.position(k)))
+        wanted = torch.tanh(self.out(torch.tanh(self.hidden(first)) + first))
+        slope: Tensor = (self.reach * wanted - deviation) / self.tau
         return slope
 
     def _midpoint(self) -> Tensor:
@@ -137,14 +146,24 @@ class _Field(nn.Module):
         return self._ode[0].derivative(unit_time, deviation)
 
 
-def _frames(base_per_m: FloatArray) -> FloatArray:
-    """(shots, 2, 2) rotation of each shot: columns along and across its longest extent, so that shots can share."""
+def _turned(vectors: Tensor, angle_rad: Tensor) -> Tensor:
+    """Vectors (..., 2) of a frame at an angle (...) -> in x and y."""
+    cosine, sine = angle_rad.cos(), angle_rad.sin()
+    x, y = vectors.unbind(-1)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y], -1)
+
+
+def _frame_angles(base_per_m: FloatArray, *, co_moving: bool) -> FloatArray:
+    """(shots, nodes) direction of each shot's longest extent, or ``co_moving`` that of its velocity, in rad."""
+    if co_moving:
+        velocity = np.gradient(base_per_m, axis=1)
+        return np.asarray(np.unwrap(np.arctan2(velocity[..., 1], velocity[..., 0]), axis=1))
     centred = base_per_m - base_per_m.mean(1, keepdims=True)
     direction = np.linalg.svd(centred, full_matrices=False)[2][:, 0]
     sense = np.sign(((base_per_m[:, -1] - base_per_m[:, 0]) * direction).sum(-1, keepdims=True))
     direction = direction * np.where(sense == 0, 1.0, sense)
-    across = np.stack([-direction[:, 1], direction[:, 0]], -1)
-    return np.stack([direction, across], -1)
+    angle = np.arctan2(direction[:, 1], direction[:, 0])
+    return np.repeat(angle[:, None], base_per_m.shape[1], axis=1)
 
 
 def hermite_matrices(times_s: FloatArray, *, nodes: int, duration_s: float) -> tuple[FloatArray, FloatArray]:

@@ -36,7 +36,7 @@ def spiral_in_out(readouts: Readouts) -> InitialPath:
     )
     readouts.refuse_shorter_than(ride.needed_s, f"to wind {least:.2g} turns in and out of k-max")
     path, echo = ride.path(readouts)
-    return through_the_centre(rotated(path, readouts.angles_rad(np.pi)), echo)
+    return through_the_centre(rotated(path, readouts.angles_rad(np.pi)), echo, co_moving=True)
 
 
 def rosette(readouts: Readouts) -> InitialPath:
@@ -50,7 +50,7 @@ def rosette(readouts: Readouts) -> InitialPath:
     ride, petals = richest(lambda count: _petals(readouts, round(count)), readouts, least=3, most=most, step=1)
     readouts.refuse_shorter_than(ride.needed_s, "to play three petals out to k-max")
     path, echo = ride.path(readouts)
-    return through_the_centre(rotated(path, readouts.angles_rad(2 * np.pi) / petals), echo)
+    return through_the_centre(rotated(path, readouts.angles_rad(2 * np.pi) / petals), echo, co_moving=True)
 
 
 def _outwards(readouts: Readouts, growth: float) -> InitialPath:
@@ -64,7 +64,7 @@ def _outwards(readouts: Readouts, growth: float) -> InitialPath:
     )
     readouts.refuse_shorter_than(ride.needed_s, f"to wind {least:.2g} turns out to k-max")
     path, echo = ride.path(readouts)
-    return through_the_centre(rotated(path, readouts.angles_rad(2 * np.pi)), echo)
+    return through_the_centre(rotated(path, readouts.angles_rad(2 * np.pi)), echo, co_moving=True)
 
 
 def _refuse_too_many_interleaves(readouts: Readouts, arms: int) -> None:

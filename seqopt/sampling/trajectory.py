@@ -70,6 +70,7 @@ class ResidualTrajectory(nn.Module):
         node_s: float = 40e-6,
         adjoint: bool = False,
         steps_per_node: int = 1,
+        co_moving: bool = False,
     ) -> None:
         """Base (shots, samples, 2) 1/m; ``reach_share`` of k-max bounds the ODE's deviation along and across a shot.
 
@@ -93,6 +94,7 @@ class ResidualTrajectory(nn.Module):
             k_harmonics=k_harmonics,
             adjoint=adjoint,
             steps_per_node=steps_per_node,
+            co_moving=co_moving,
         )
         self.echo_sample, self.step_s = echo_sample, scanner.grad_raster_s
         self.register_buffer("base_samples", _float32(base_k_per_m))

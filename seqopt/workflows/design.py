@@ -14,7 +14,7 @@ from seqopt.workflows.design_outcome import DesignOutcome
 from seqopt.workflows.design_output import write_design
 from seqopt.workflows.design_request import DesignRequest, slowest
 from seqopt.workflows.design_setup import choose_device, images_and_coils, prepare_folder
-from seqopt.workflows.judging import judge
+from seqopt.workflows.judging import judge, tune
 from seqopt.workflows.learning import learn, make_sampling
 from seqopt.workflows.run import InterruptedRunError, Run, Watch
 from seqopt.workflows.scores import write_scores
@@ -52,8 +52,10 @@ def design(
     make_sampling(run, initial)  # refuses a warm start or form that does not fit, before the time is spent
     run.task = task_of(run)
 
-    learned = learn(run, initial)
-    judged = {which: judge(run, which, one) for which, one in (("fixed", fixed), ("learned", learned))}
+    tuned = {"fixed": tune(run, fixed)}
+    learned = learn(run, initial, tuned["fixed"])
+    tuned["learned"] = tune(run, learned)
+    judged = {which: judge(run, which, one, tuned[which]) for which, one in (("fixed", fixed), ("learned", learned))}
     watch("judge", 2, 2, "")
     outcome = DesignOutcome(
         fixed=fixed,
@@ -81,7 +83,7 @@ def judge_baseline(
     fixed = request.designed(initial.k_per_m, initial)
     run = _begin(request, watch, stop, alone)
     run.task = task_of(run)
-    found = judge(run, "fixed", fixed)
+    found = judge(run, "fixed", fixed, tune(run, fixed))
     scores = {name: {"fixed": one} for name, one in found.scores.items()}
     write_scores(request.out / "scores.json", request, scores, seconds=time.monotonic() - began)
     save_design(request.out / "design.h5", fixed, networks=found.networks)

@@ -37,19 +37,23 @@ class Judged:
     """(y, x) point-spread function, peak 1."""
 
 
-def judge(run: Run, which: str, one: TrajectoryDesign) -> Judged:
+def tune(run: Run, one: TrajectoryDesign) -> CgSense:
+    """The CG-SENSE that suits a trajectory best on validation images."""
+    k = torch.tensor(one.k_per_m, dtype=torch.float32, device=run.acquisition.device)
+    return tune_cg_sense(k, run.acquisition, run.truth("validation")[::4], seed=run.request.seed + 3)
+
+
+def judge(run: Run, which: str, one: TrajectoryDesign, tuned: CgSense) -> Judged:
     """Train and tune the reconstructions for a trajectory, and score it on the held-out images.
 
     CG-SENSE and the U-Net on the adjoint always; the unrolled network where the trajectory was learned through it.
-    ``which`` names the stages of training.
+    ``which`` names the stages of training, ``tuned`` is the trajectory's own CG-SENSE.
     """
     request, acquisition, world = run.request, run.acquisition, run.world
-    test, validation = run.truth("test"), run.truth("validation")[::4]
+    test = run.truth("test")
     trajectory = FixedTrajectory(one.k_per_m, dwell_s=request.dwell_s).to(acquisition.device)
     k = trajectory().k_per_m
-    judges: dict[str, nn.Module] = {}
-    tuned = tune_cg_sense(k, acquisition, validation, seed=request.seed + 3)
-    judges["cg-sense"] = tuned
+    judges: dict[str, nn.Module] = {"cg-sense": tuned}
     for name in judging_networks(run):
         judges[name] = _trained(run, name, which, trajectory, tuned)
     scores = {}

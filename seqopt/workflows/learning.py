@@ -14,7 +14,7 @@ from seqopt.errors import SeqoptError
 from seqopt.gradients.penalty import kinematic_penalty
 from seqopt.learn.evaluate import evaluate
 from seqopt.learn.fit import Fit
-from seqopt.recon.in_loop import load_stored, make_in_loop
+from seqopt.recon.in_loop import CgSense, load_stored, make_in_loop
 from seqopt.sampling.initial import InitialPath
 from seqopt.sampling.trajectory import Path, ResidualTrajectory, SegmentsTrajectory, forms
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
@@ -24,15 +24,19 @@ from seqopt.workflows.store import load_design, load_network
 FloatArray = npt.NDArray[np.float64]
 
 
-def learn(run: Run, initial: InitialPath) -> TrajectoryDesign:
-    """Train the trajectory and project what came out."""
+def learn(run: Run, initial: InitialPath, tuned: CgSense) -> TrajectoryDesign:
+    """Train the trajectory and project what came out.
+
+    ``tuned`` is the best CG-SENSE of the initial trajectory: through more iterations than those, one would learn from
+    the noise that they let in.
+    """
     request, recipe, device = run.request, run.request.recipe, run.acquisition.device
     torch.manual_seed(request.seed)
     sampling = make_sampling(run, initial).to(device)
     recon = make_in_loop(
         recipe.recon,
-        iterations=recipe.iterations,
-        regularisation=recipe.regularisation,
+        iterations=min(recipe.iterations, tuned.iterations),
+        regularisation=tuned.regularisation,
         channels=recipe.network_channels,
     ).to(device)
     _warm(run, recon)
@@ -63,7 +67,11 @@ def learn(run: Run, initial: InitialPath) -> TrajectoryDesign:
         raw = run.train("learn", fit, validate, patience=recipe.patience)
         sampling.load_state_dict(raw["sampling"])
         path = sampling()
-    facts = {"training_steps": int(raw["steps"]), **_violations(path, fit, request.geometry)}
+    facts: dict[str, Any] = {
+        "training_steps": int(raw["steps"]),
+        "training_recon": _described(recon),
+        **_violations(path, fit, request.geometry),
+    }
     if isinstance(sampling, SegmentsTrajectory):
         facts["raw_joint_gap_per_fov"] = sampling.ode.joint_gap_per_m() * request.geometry.fov_m[0]
     run.watch("project", 0, 1, "")
@@ -76,6 +84,13 @@ def learn(run: Run, initial: InitialPath) -> TrajectoryDesign:
     return learned
 
 
+def _described(recon: nn.Module) -> str:
+    """The reconstruction in training, in words."""
+    if isinstance(recon, CgSense):
+        return f"cg-sense, {recon.iterations} iterations, regularisation {recon.regularisation:g}"
+    return type(recon).__name__
+
+
 def make_sampling(run: Run, initial: InitialPath) -> ResidualTrajectory | SegmentsTrajectory:
     """The ODE in the form of the recipe, starting from the initial trajectory or from an earlier design's."""
     request, recipe = run.request, run.request.recipe
@@ -86,7 +101,7 @@ def make_sampling(run: Run, initial: InitialPath) -> ResidualTrajectory | Segmen
         "pinned": initial.pinned,
     }
     if recipe.form == "residual":
-        common["k_harmonics"] = recipe.k_harmonics
+        common |= {"k_harmonics": recipe.k_harmonics, "co_moving": initial.co_moving}
     elif recipe.k_harmonics:
         raise SeqoptError(f"k harmonics: the form {recipe.form!r} has none; leave out --k-harmonics")
     return forms[recipe.form](base, request.geometry, request.scanner, **common)
@@ -123,7 +138,7 @@ def _warm(run: Run, recon: nn.Module) -> None:
         load_stored(recon, load_network(request.warm_start, names[request.recipe.recon]))
 
 
-def _violations(path: Path, fit: Fit, geometry: Geometry) -> dict[str, float]:
+def _violations(path: Path, fit: Fit) -> dict[str, float]:
     """How far the path as it was learned breaks the limits, before the projection."""
     with torch.no_grad():
         gradient, slew = kinematic_penalty(path.k_uniform_per_m, raster_s=path.step_s, **fit.limits)
