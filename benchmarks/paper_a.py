@@ -1,6 +1,6 @@
 """The paper's Table 1 with our chain: fixed against learned, Cartesian, radial and spiral, 4 to 32 shots.
 
-Beside them, at equal readout time, shots, coils, noise and reconstruction: equispaced lines denser in the centre,
+Beside them, at equal readout time, shots, coils, noise and reconstruction: parallel lines with a dense centre,
 variable-density spiral, golden-angle radial, and, where `benchmarks/peers/mri_nufft_pgd.py` has written them, the
 trajectories that mri-nufft's own example learns. Resumable: a second call runs what is missing.
 
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=1.0)
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--shots", type=int, nargs="+", default=SHOTS)
-    parser.add_argument("--peers", type=Path, help="folder with mri-nufft-{shots}.npy, in cycles")
+    parser.add_argument("--peers", type=Path, help="folder with mri-nufft-{shots}.npy, in 1/FOV")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     command = [str(Path(sys.executable).with_name("seqopt")), "evaluate", "--out", str(arguments.out)]
@@ -37,7 +37,7 @@ def main() -> int:
     command += [part for shots in arguments.shots for part in ("--shots", str(shots))]
     command += [part for name in BASELINES for part in ("--baseline", name)]
     if arguments.peers is not None:
-        command += ["--baseline", f"file:{arguments.peers}/mri-nufft-{{shots}}.npy", "--baseline-unit", "cycles"]
+        command += ["--baseline", f"file:{arguments.peers}/mri-nufft-{{shots}}.npy", "--baseline-unit", "1/fov"]
     began = time.monotonic()
     code = subprocess.run(command, check=False).returncode
     print(f"{(time.monotonic() - began) / 60:.1f} min in all, {arguments.jobs} cells at a time")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pypulseq
 import pytest
+import torch
 from cli import SCRIPT, refused, seqopt
 
 from seqopt.workflows.store import load_design, load_network
@@ -183,12 +184,44 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_resume(tmp_path: Path) -> Non
         (["--coils", "0"], "coils"),
         (["--snr", "0"], "SNR"),
         (["--flip", "500"], "flip"),
+        (["--loss", "l3=1"], "known: l1"),
+        (["--loss", "l1=-1"], "weights above 0"),
+        (["--budget", "0"], "budget"),
+        (["--patience", "0"], "patience"),
+        (["--coarse-to-fine", "2"], "coarse share"),
+        (["--traj", "cartesian", "--golden"], "leave out --golden"),
+        (["--traj", "cartesian", "--shots", "40"], "use --shots 32"),
+        (["--traj", "spiral", "--matrix", "256", "--readout", "0.6"], "at least"),
+        (["--traj", "file:nowhere.npy", "--shots", "4"], "no trajectory at"),
+        (["--trajectory-unit", "1/m"], "only with file:PATH"),
+        (["--warm-start", "/nonexistent"], "no design at"),
+        (["--resume", "--overwrite"], "expected one"),
+        (["--amp", "--device", "cpu"], "expected a GPU"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(options: list[str], saying: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     refused("design", *SMALL, *options, "--out", out, saying=saying)
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_what_is_learned_through_the_unrolled_network_reconstructs_offline(tmp_path: Path) -> None:
+    out, scan = tmp_path / "out", tmp_path / "scan.mrd"
+    result = seqopt("design", *SMALL, "--recon", "unrolled", "--loss", "l1=1,segmentation=0.1", "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert "unrolled" in result.stdout
+    assert "Dice GM" in result.stdout
+    assert seqopt("simulate", out, "--out", scan).returncode == 0
+    result = seqopt("recon", scan, "--design", out, "--method", "unrolled", "--out", tmp_path / "image")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "image" / "image.nii").exists()
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    for name, content in (("a", {"weights": torch.zeros(3)}), ("b", torch.zeros(3))):
+        (tmp_path / name).mkdir()
+        torch.save(content, tmp_path / name / "checkpoint.pt")
+        refused("design", *SMALL, "--resume", "--out", tmp_path / name, saying="not a checkpoint of this seqopt")
 
 
 def test_images_that_cannot_be_learned_from_are_refused(tmp_path: Path) -> None:

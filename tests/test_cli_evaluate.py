@@ -77,4 +77,21 @@ def test_what_cannot_be_is_refused_before_anything_runs(tmp_path: Path) -> None:
     refused("evaluate", *SMALL, "--shots", "4", "--out", tmp_path / "b", saying="each once")
     refused("evaluate", *SMALL, "--jobs", "0", "--out", tmp_path / "c", saying="jobs")
     refused("evaluate", *SMALL, "--baseline", "file:none.npy", "--out", tmp_path / "d", saying="none.npy")
+    refused("evaluate", *SMALL, "--baseline-unit", "1/m", "--out", tmp_path / "e", saying="leave it out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cell_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    small = ["--preset", "smoke", "--matrix", "32", "--slices", "2", "--steps", "2"]
+    families = ["--traj", "radial", "--traj", "spiral-in-out", "--shots", "3", "--k-harmonics", "2"]
+    out = tmp_path / "out"
+    (out / "cells" / "radial-3").mkdir(parents=True)
+    (out / "cells" / "radial-3" / "fixed").write_text("a file where a folder is due")
+    result = seqopt("evaluate", *small, *families, "--out", out)
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines()[-1].startswith("Error: 1 of 2 cells failed: radial-3: ")
+    assert {row["design"] for row in rows(out)} == {"spiral-in-out-3"}
+    (out / "cells" / "radial-3" / "fixed").unlink()
+    again = seqopt("evaluate", *small, *families, "--out", out)
+    assert again.returncode == 0, again.stderr
+    assert {row["design"] for row in rows(out)} == {"radial-3", "spiral-in-out-3"}

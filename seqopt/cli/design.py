@@ -9,13 +9,15 @@ import click
 
 from seqopt.cli.design_options import make_request, recipe_option, shared_options
 
-_STAGES = {  # rough seconds of the quick preset on two cores, to weigh the overall bar
+_STAGES = {  # stage: rough seconds of the quick preset on two cores, to weigh the overall bar
     "images": 10.0,
     "task": 5.0,
     "learn": 200.0,
     "project": 3.0,
     "U-Net fixed": 70.0,
     "U-Net learned": 70.0,
+    "unrolled fixed": 0.0,
+    "unrolled learned": 0.0,
     "judge": 25.0,
     "write": 10.0,
 }
@@ -38,7 +40,7 @@ _STAGES = {  # rough seconds of the quick preset on two cores, to weigh the over
 )
 @shared_options
 @click.option("--distributed", is_flag=True, help="One of several processes of torchrun or srun (docs/cluster.md).")
-@click.option("--amp", is_flag=True, help="Networks in bfloat16 on a GPU.")
+@click.option("--amp", is_flag=True, help="Networks in bfloat16; on a GPU only.")
 @click.option("--compile", "compile", is_flag=True, help="Compile networks and ODE with torch.compile.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run in --out.")
 @click.option("--overwrite", is_flag=True, help="Replace what --out holds.")
@@ -65,16 +67,29 @@ def command(**options: Any) -> int:
                 f"{request.geometry.fov_m[0] * 1e3:g} mm, scanner {request.scanner.name} -> {request.out}"
             )
         try:
-            with Bars(_STAGES, silent=not world.is_first) as bars:
+            with Bars(_stages(request.recipe), silent=not world.is_first) as bars:
                 outcome, certificate = design(request, watch=bars.watch, stop=bars.stop, world=world)
         except InterruptedRunError:
             click.echo(
                 f"Interrupted; the state is kept in {request.out}. Repeat the command with --resume to go on.", err=True
             )
             return 130
-        if world.is_first:
-            _show(request, outcome, certificate)
+    if certificate is None:  # another process speaks
+        return 0
+    _show(request, outcome, certificate)
     return 0 if certificate.holds else 1
+
+
+def _stages(recipe: Any) -> dict[str, float]:
+    """The stages of this run: the unrolled network and the task's are trained only where they are asked for."""
+    from seqopt.learn.tasks import tasks
+
+    seconds = dict(_STAGES)
+    if recipe.recon == "unrolled":
+        seconds |= {"learn": 400.0, "unrolled fixed": 250.0, "unrolled learned": 250.0}
+    if any(name in tasks for name in recipe.loss):
+        seconds["task"] = 40.0
+    return seconds
 
 
 def _show(request: Any, outcome: Any, certificate: Any) -> None:
@@ -96,7 +111,7 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
     console.print(limits)
     learning = Table("before the projection", "value", "limit")
     for name, value, limit, unit in learning_rows(outcome, request.scanner):
-        learning.add_row(name, f"{value:.4g} {unit}", f"{limit:.4g} {unit}")
+        learning.add_row(name, f"{value:.4g} {unit}", f"{limit:.4g} {unit}" if limit else "-")
     console.print(learning)
     timing = Table("timing", "fixed", "learned")
     for name, fixed, learned, unit in timing_rows(outcome):

@@ -24,11 +24,12 @@ def _from_recipe(context: click.Context, parameter: click.Parameter, path: Path 
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.BadParameter(f"{path} cannot be read as a recipe ({error}); give a recipe.toml") from error
-    known = {option.name for option in context.command.params} - _NOT_IN_RECIPES
+    known = {option.opts[0].removeprefix("--"): option.name for option in context.command.params}
+    known = {name: parameter for name, parameter in known.items() if name not in _NOT_IN_RECIPES}
     for name in table:
-        if name.replace("-", "_") not in known:
-            raise click.BadParameter(f"{path}: unknown entry {name!r}; known: {', '.join(sorted(map(str, known)))}")
-    context.default_map = {name.replace("-", "_"): value for name, value in table.items()}
+        if name.replace("_", "-") not in known:
+            raise click.BadParameter(f"{path}: unknown entry {name!r}; known: {', '.join(sorted(known))}")
+    context.default_map = {str(known[name.replace("_", "-")]): value for name, value in table.items()}
 
 
 recipe_option = click.option(
@@ -65,14 +66,15 @@ _OPTIONS = (
         help="Weighted terms, say rmse=10,l1=1,ssim=0.1; also mse and segmentation.  [default: the preset's]",
     ),
     click.option("--steps", type=int, help="Training steps of the trajectory.  [default: the preset's]"),
-    click.option("--batch", type=int, help="Images a step of the trajectory's training.  [default: the preset's]"),
-    click.option("--network-steps", type=int, help="Training steps of each judging U-Net.  [default: the preset's]"),
+    click.option("--batch", type=int, help="Images a step, of every training.  [default: the preset's]"),
+    click.option("--network-steps", type=int, help="Training steps of each judging network.  [default: the preset's]"),
     click.option(
         "--coarse-to-fine",
         type=float,
-        help="Share of the control frequencies open at the start, 1 for all.  [default: the preset's]",
+        help="Share of the control frequencies open at the start, 1 for all (residual form).  [default: the preset's]",
     ),
-    click.option("--k-harmonics", type=int, help="Frequencies of k that the ODE sees.  [default: the preset's]"),
+    click.option("--k-harmonics", type=int, help="Frequencies of k that the ODE sees (residual form).  [default: 0]"),
+    click.option("--adjoint", is_flag=True, help="Adjoint method: memory that does not grow with solver steps."),
     click.option(
         "--patience", type=int, help="Stop early after so many validations without a better one.  [default: never]"
     ),
@@ -142,7 +144,7 @@ def _shots(traj: str, geometry: Any, unit: str | None) -> int:
 
     if not traj.startswith("file:"):
         return DEFAULT_SHOTS
-    return len(load_trajectory(Path(traj.removeprefix("file:")), geometry, unit=unit).k_per_m)
+    return len(load_trajectory(Path(traj.removeprefix("file:")).expanduser(), geometry, unit=unit).k_per_m)
 
 
 _PASSED_ON = (
@@ -164,9 +166,11 @@ def _recipe(options: dict[str, Any]) -> Any:
         loss=None if options["loss"] is None else parse_loss(options["loss"], [*image_losses, *tasks]),
         steps=options["steps"],
         batch=options["batch"],
+        network_batch=options["batch"],
         network_steps=options["network_steps"],
         coarse_share=options["coarse_to_fine"],
         k_harmonics=options["k_harmonics"],
+        adjoint=options["adjoint"] or None,
         patience=options["patience"],
     )
 

@@ -18,7 +18,7 @@ from seqopt.cli.design_options import make_request, recipe_option, shared_option
     multiple=True,
     default=("cartesian", "radial", "spiral"),
     show_default=True,
-    help="Initial trajectory to learn from; repeatable.",
+    help="Initial trajectory to learn from, a name or NAME+golden; repeatable.",
 )
 @click.option(
     "--shots", type=int, multiple=True, default=(4, 8, 16, 32), show_default=True, help="Shots a slice; repeatable."
@@ -45,6 +45,7 @@ def command(**options: Any) -> int:
 
     Example: seqopt evaluate --traj radial --traj spiral --shots 8 --shots 16 --jobs 2
     """
+    import os
     import signal
 
     own = {name: options.pop(name) for name in ("families", "baselines", "baseline_unit", "jobs", "out", "overwrite")}
@@ -52,13 +53,22 @@ def command(**options: Any) -> int:
     from seqopt.errors import SeqoptError
     from seqopt.workflows.evaluate import EvaluateRequest, evaluate_designs
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SeqoptError("evaluate runs on one machine and takes --jobs; start it without torchrun")
     for family in own["families"]:
         if family.startswith("file:"):
             raise SeqoptError("evaluate learns from families by name; a file can be a --baseline")
-    base = make_request(traj=own["families"][0], shots=min(shots), out=own["out"], **options)
+    base = make_request(traj=own["families"][0].removesuffix("+golden"), shots=min(shots), out=own["out"], **options)
     request = EvaluateRequest(base=base, shots=tuple(sorted(shots)), **own)
     asked: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda *_: asked.append(1))
+
+    def interrupted(*_: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(1)
+        click.echo("Stopping after this step; press Ctrl-C again to stop at once.", err=True)
+
+    previous = signal.signal(signal.SIGINT, interrupted)
     try:
         results, failures = evaluate_designs(request, watch=click.echo, stop=lambda: bool(asked))
     finally:

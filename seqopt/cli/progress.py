@@ -74,6 +74,8 @@ class Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total, remark=remark)
         self._progress.update(self._tasks[stage], completed=done, total=total, remark=remark)
+        if stage not in self._stages:
+            return
         before = list(self._stages)[: list(self._stages).index(stage)]
         finished = sum(self._stages[name] for name in before) + self._stages[stage] * done / max(total, 1)
         self._progress.update(self._overall, completed=round(finished))

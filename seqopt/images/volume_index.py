@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -106,7 +108,11 @@ def _load(store: Path, grid: Grid) -> dict[str, dict[str, Any]]:
 
 
 def _save(store: Path, grid: Grid, known: dict[str, dict[str, Any]]) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)
-    temporary = store.with_name(f".{store.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({"format": FORMAT, "grid": asdict(grid), "files": known}), encoding="utf-8")
-    temporary.replace(store)
+    """Keep the findings where that is possible; they can be found again."""
+    text = json.dumps({"format": FORMAT, "grid": asdict(grid), "files": known})
+    with contextlib.suppress(OSError):
+        store.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=store.parent, prefix=f".{store.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(store)

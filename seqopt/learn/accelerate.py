@@ -60,7 +60,7 @@ def in_bfloat16(forward: Function, device_type: str) -> Callable[..., Tensor]:
     def mixed(*inputs: Any, **options: Any) -> Tensor:
         with torch.autocast(device_type=device_type, dtype=torch.bfloat16):
             result: Tensor = forward(*inputs, **options)
-        return result.float()
+        return result if result.is_complex() else result.float()
 
     return mixed
 
@@ -75,10 +75,11 @@ def _fields(sampling: nn.Module) -> list[tuple[Any, str]]:
 
 def _try_compiler(device: torch.device) -> None:
     """Compile one line there and back, since torch.compile fails at first use and at length."""
-    inputs = torch.ones(4, device=device, requires_grad=True)
     try:
-        result: Tensor = torch.compile(_small)(inputs)
-        result.backward()  # type: ignore[no-untyped-call]
+        with torch.enable_grad():  # whatever the caller is in the middle of
+            inputs = torch.ones(4, device=device, requires_grad=True)
+            result: Tensor = torch.compile(_small)(inputs)
+            result.backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # a dozen kinds, by what is missing: compiler, headers, Triton
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise SeqoptError(

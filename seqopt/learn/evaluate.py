@@ -77,16 +77,19 @@ def tune_cg_sense(
     seed: int,
     iterations: int = MOST_ITERATIONS,
     regularisations: Sequence[float] = REGULARISATIONS,
+    world: World = alone,
 ) -> CgSense:
     """The CG-SENSE with the best mean PSNR on the validation images: each trajectory is judged by its own best.
 
-    Every number of iterations up to ``iterations`` is tried, since one run passes through them all.
+    Every number of iterations up to ``iterations`` is tried, since one run passes through them all. Several processes
+    share the images.
     """
     weights = acquisition.weights(k_per_m)
     spectrum = acquisition.kernel(k_per_m, weights)
-    scores = torch.zeros(len(regularisations), iterations)
+    found = []
     with torch.no_grad():
-        for index, image in enumerate(validation):
+        for index in world.share(len(validation)):
+            image, scores = validation[index], torch.zeros(len(regularisations), iterations)
             generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
             measurement = acquisition.measure(image[None], k_per_m, weights, generator, spectrum=spectrum)
             right_hand_side = measurement.combined()
@@ -100,6 +103,7 @@ def tune_cg_sense(
                     regularisation=value,
                     iterates=estimates,
                 )
-                scores[row] += psnr(torch.cat(estimates).abs(), image.abs().expand(iterations, -1, -1)).cpu()
-    best = int(scores.argmax())
+                scores[row] = psnr(torch.cat(estimates).abs(), image.abs().expand(iterations, -1, -1)).cpu()
+            found.append(scores)
+    best = int(torch.stack(world.gather(found, len(validation))).sum(0).argmax())
     return CgSense(best % iterations + 1, regularisations[best // iterations])

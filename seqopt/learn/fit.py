@@ -102,7 +102,7 @@ class Fit:
         amp: bool = False,
         compile: bool = False,
     ) -> None:
-        """``task`` adds its weighted loss, and its parameters if it is a module with some that are not frozen.
+        """``task`` adds its weighted loss; what it learned before stays.
 
         ``world`` shares each batch among processes; ``amp`` runs the networks (no transform, no solver) in bfloat16;
         ``compile`` hands networks and the ODE's field to torch.compile.
@@ -118,11 +118,9 @@ class Fit:
         }
         self.k_max_per_m = min(acquisition.geometry.k_max_per_m)
         self.moves = bool(_learned(sampling))
-        self.pupil = task if isinstance(task, nn.Module) and _learned(task) else None
         groups = [
             (_learned(sampling), recipe.rate_trajectory),
             (_learned(recon), recipe.rate_network),
-            ([] if self.pupil is None else _learned(self.pupil), recipe.rate_network),
         ]
         self.rates = [rate for parameters, rate in groups if parameters]
         self.parameters = [parameter for parameters, _ in groups for parameter in parameters]
@@ -188,7 +186,6 @@ class Fit:
             "recon": self.recon.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "weights": self.weights,
-            **({} if self.pupil is None else {"task": self.pupil.state_dict()}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -196,8 +193,6 @@ class Fit:
         self.sampling.load_state_dict(state["sampling"])
         self.recon.load_state_dict(state["recon"])
         self.optimiser.load_state_dict(state["optimiser"])
-        if self.pupil is not None:
-            self.pupil.load_state_dict(state["task"])
         weights = state["weights"]
         self.done, self.weights = int(state["done"]), None if weights is None else weights.to(self.acquisition.device)
 

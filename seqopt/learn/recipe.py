@@ -38,6 +38,8 @@ class Recipe:
     """
     k_harmonics: int = 0
     """Frequencies of k that the ODE's network sees beside k itself."""
+    adjoint: bool = False
+    """Adjoint method for the residual form too; the segments form always has it."""
     patience: int | None = None
     """Stop after so many validations without a better one; the best state is what counts. None to run to the end."""
     refresh_weights: int = 4

@@ -6,15 +6,13 @@ Source: Razumov, Rogov, Dylov, 2022 (IGS), section "Targets", there for Cartesia
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqopt.errors import SeqoptError, reject
-from seqopt.recon.trainable import Arrays, arrays_of, load_arrays
 from seqopt.recon.unet import EncoderDecoder
 from seqopt.registry import Registry
 
@@ -22,7 +20,7 @@ TISSUES = ("GM", "WM")
 """The maps that label an image, as an `ImageSet` names them."""
 CLASSES = ("background and CSF", *TISSUES)
 """What each pixel may be; the first is whatever is no tissue."""
-STEPS, BATCH = 100, 2
+STEPS = 100
 
 LabelledBatch = Callable[[int], tuple[Tensor, Tensor]]
 """Step -> images (batch, y, x), complex or magnitude, and tissue maps (batch, tissues, y, x): of the step alone."""
@@ -69,14 +67,6 @@ class Segmentation(nn.Module):
     def freeze(self) -> Segmentation:
         """Itself, from now on a judge that does not learn."""
         return self.eval().requires_grad_(False)
-
-    def stored(self) -> Arrays:
-        """Weights by parameter name, for a file."""
-        return arrays_of(self)
-
-    def load(self, weights: Mapping[str, Any]) -> None:
-        """Take the weights of one of the same size; raises `SeqoptError` for others."""
-        load_arrays(self, weights, method="segmentation")
 
 
 tasks: Registry[type[Segmentation]] = Registry("task")

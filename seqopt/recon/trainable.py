@@ -52,7 +52,7 @@ def load_arrays(network: nn.Module, weights: Mapping[str, Any], *, method: str) 
         network.load_state_dict(tensors)
     except (RuntimeError, TypeError) as error:
         raise SeqoptError(
-            f"the weights of {method!r} do not fit this network; train it anew or keep its number of channels"
+            f"the weights of {method!r} do not fit this network; train it anew, or use the preset that it was made with"
         ) from error
     if not whole:
         raise SeqoptError(f"the weights of {method!r} hold NaN or infinity; the design is damaged, make it anew")

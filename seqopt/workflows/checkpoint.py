@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import pickle
+import time
 from pathlib import Path
+from pickle import UnpicklingError as Unpickling
 from typing import Any
 
 import torch
@@ -24,6 +25,12 @@ class Checkpoint:
         self.stage = ""
         self.state: dict[str, Any] | None = None
         self.history: dict[str, list[tuple[int, float]]] = {}
+        self._before_s, self._began = 0.0, time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that the run has taken, those before its interruptions included."""
+        return self._before_s + time.monotonic() - self._began
 
     def load(self) -> None:
         """Read the file of an earlier, interrupted run of the same request."""
@@ -33,8 +40,17 @@ class Checkpoint:
                 raise KeyError("format")
             request = saved["request"]
             self.finished, self.stage, self.state = saved["finished"], saved["stage"], saved["state"]
-            self.history = saved["history"]
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            self.history, self._before_s = saved["history"], float(saved["seconds"])
+        except (
+            LookupError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            OSError,
+            RuntimeError,
+            EOFError,
+            Unpickling,
+        ) as error:
             raise SeqoptError(
                 f"{self.path} is not a checkpoint of this seqopt, or it is damaged; start anew with --overwrite"
             ) from error
@@ -68,6 +84,7 @@ class Checkpoint:
             "stage": self.stage,
             "state": self.state,
             "history": self.history,
+            "seconds": self.spent_s,
         }
         with replacing(self.path) as temporary:
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,12 +9,13 @@ from seqopt.core import Certificate, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.learn.parallel import World, alone, join
 from seqopt.pulseq.gre import plan_gre
+from seqopt.recon.in_loop import CgSense
 from seqopt.workflows.design_outcome import DesignOutcome
 from seqopt.workflows.design_output import write_design
 from seqopt.workflows.design_request import DesignRequest, slowest
 from seqopt.workflows.design_setup import choose_device, images_and_coils, prepare_folder
 from seqopt.workflows.judging import judge, tune
-from seqopt.workflows.learning import learn, make_sampling
+from seqopt.workflows.learning import learn, make_recon, make_sampling
 from seqopt.workflows.run import InterruptedRunError, Run, Watch
 from seqopt.workflows.scores import write_scores
 from seqopt.workflows.segmentation import task_of
@@ -37,19 +37,18 @@ def design(
     watch: Watch = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
     world: World = alone,
-) -> tuple[DesignOutcome, Certificate]:
+) -> tuple[DesignOutcome, Certificate | None]:
     """Learn, project, judge, write and certify one design into ``request.out``.
 
     ``stop`` is asked after each step; when true, a checkpoint is written and `InterruptedRunError` raised. Everything
     random depends on the seed and the step only, so that a resumed run ends where the unbroken one would have. Of
-    several processes the first one writes; all return the same.
+    several processes the first one writes, and it alone returns a certificate.
     """
-    began = time.monotonic()
     initial = request.initial()
     fixed = request.designed(initial.k_per_m, initial)
     _check_timing(fixed)
     run = _begin(request, watch, stop, world)
-    make_sampling(run, initial)  # refuses a warm start or form that does not fit, before the time is spent
+    make_sampling(run, initial), make_recon(run, CgSense())  # what does not fit is refused before the time is spent
     run.task = task_of(run)
 
     tuned = {"fixed": tune(run, fixed)}
@@ -71,21 +70,20 @@ def design(
         image_source=run.images.source,
         counts={split: len(run.images.splits[split]) for split in run.images.splits},
     )
-    return _finish(run, outcome, began)
+    return _finish(run, outcome)
 
 
 def judge_baseline(
     request: DesignRequest, *, watch: Watch = lambda *_: None, stop: Callable[[], bool] = lambda: False
 ) -> None:
     """Judge the initial trajectory alone, as `design` judges its fixed one; leaves design.h5 and scores.json."""
-    began = time.monotonic()
     initial = request.initial()
     fixed = request.designed(initial.k_per_m, initial)
     run = _begin(request, watch, stop, alone)
     run.task = task_of(run)
     found = judge(run, "fixed", fixed, tune(run, fixed))
     scores = {name: {"fixed": one} for name, one in found.scores.items()}
-    write_scores(request.out / "scores.json", request, scores, seconds=time.monotonic() - began)
+    write_scores(request.out / "scores.json", request, scores, seconds=run.checkpoint.spent_s)
     save_design(request.out / "design.h5", fixed, networks=found.networks)
     run.checkpoint.remove()
 
@@ -103,19 +101,21 @@ def _check_timing(fixed: TrajectoryDesign) -> None:
 def _begin(request: DesignRequest, watch: Watch, stop: Callable[[], bool], world: World) -> Run:
     for batch in (request.recipe.batch, request.recipe.network_batch):
         world.part(batch)  # refuses a batch that the processes cannot share
+    device = world.device if world.size > 1 else choose_device(request.device)
+    if request.amp and device.type != "cuda":
+        raise SeqoptError(f"--amp: got the device {device}, expected a GPU, where bfloat16 is fast; leave out --amp")
     checkpoint = prepare_folder(request, world)
     watch("images", 0, 1, "")
-    device = world.device if world.size > 1 else choose_device(request.device)
     run = Run(request, *images_and_coils(request, device), checkpoint, watch, stop, world)
     watch("images", 1, 1, run.images.source)
     return run
 
 
-def _finish(run: Run, outcome: DesignOutcome, began: float) -> tuple[DesignOutcome, Certificate]:
+def _finish(run: Run, outcome: DesignOutcome) -> tuple[DesignOutcome, Certificate | None]:
     """Write everything, in the first process; the others wait for it."""
-    request, world = run.request, run.world
+    request, world, certificate = run.request, run.world, None
     if world.is_first:
-        outcome, certificate = write_design(request, outcome, watch=run.watch, seconds=time.monotonic() - began)
+        outcome, certificate = write_design(request, outcome, watch=run.watch, seconds=run.checkpoint.spent_s)
         run.checkpoint.remove()
     world.barrier()
     return outcome, certificate

@@ -89,7 +89,9 @@ def design_report(
         title=f"{request.name}: learned k-space sampling",
         lead=(
             f"{request.shots} shots of {request.readout_s * 1e3:g} ms for {request.geometry.matrix[0]} x "
-            f"{request.geometry.matrix[1]} pixels in {request.geometry.fov_m[0] * 1e3:g} mm, learned from "
+            f"{request.geometry.matrix[1]} pixels in {request.geometry.fov_m[0] * 1e3:g} mm, from the trajectory "
+            f"{request.traj}{' (golden angle)' if request.golden else ''}{_warm(request)}, learned through "
+            f"{outcome.learned.provenance['learning']['training_recon']} from "
             f"{outcome.image_source} ({outcome.counts['train']} training slices, judged on {len(outcome.truth)} "
             f"held-out slices with {request.coils} simulated coils at SNR {request.snr:g}, coils combined). Numbers "
             f"are those of the projected, playable trajectory; the projection moved k by at most "
@@ -118,6 +120,10 @@ def _settings(outcome: DesignOutcome) -> str:
     return ", ".join(
         f"{which}: {one['iterations']:g} and {one['regularisation']:g}" for which, one in outcome.cg_settings.items()
     )
+
+
+def _warm(request: DesignRequest) -> str:
+    return "" if request.warm_start is None else f" and where {request.warm_start.name} ended"
 
 
 def _as_learned(outcome: DesignOutcome, scanner: Scanner) -> str:

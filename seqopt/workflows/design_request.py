@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError, reject
 from seqopt.gradients.projection import project
 from seqopt.learn.recipe import Recipe
+from seqopt.recon.in_loop import in_loop
 from seqopt.sampling.initial import InitialPath, Readouts, initial_trajectories
+from seqopt.sampling.trajectory import forms
 from seqopt.workflows.trajectory_file import path_from_file
 
 FloatArray = npt.NDArray[np.float64]
@@ -63,6 +67,7 @@ class DesignRequest:
 
     def __post_init__(self) -> None:
         self._check_trajectory()
+        forms[self.recipe.form], in_loop[self.recipe.recon]  # unknown names are refused here
         if not 1 <= self.shots <= 1024:
             raise reject("shots", got=self.shots, expected="1..1024", remedy="16 is usual for a 256 matrix")
         if not 1e-7 <= self.dwell_s <= 1e-3:
@@ -115,7 +120,10 @@ class DesignRequest:
     @property
     def name(self) -> str:
         """File stem of the design."""
-        return f"{self.family}-{self.shots}"
+        if self.trajectory_file is not None:
+            stem = re.sub(r"[^A-Za-z0-9]+", "-", self.trajectory_file.stem).strip("-") or "path"
+            return f"file-{stem}-{self.shots}"
+        return f"{self.traj}{'-golden' if self.golden else ''}-{self.shots}"
 
     @property
     def family(self) -> str:
@@ -125,7 +133,7 @@ class DesignRequest:
     @property
     def trajectory_file(self) -> Path | None:
         """PATH of ``file:PATH``."""
-        return Path(self.traj.removeprefix(_FILE)) if self.traj.startswith(_FILE) else None
+        return Path(self.traj.removeprefix(_FILE)).expanduser() if self.traj.startswith(_FILE) else None
 
     def _check_trajectory(self) -> None:
         if self.trajectory_file is None:
@@ -143,8 +151,13 @@ class DesignRequest:
     def fingerprint(self) -> dict[str, Any]:
         """What a resumed run must have in common with the interrupted one."""
         fields = asdict(replace(self, resume=False, overwrite=False))
-        if self.trajectory_file is not None and self.trajectory_file.is_file():
-            fields["trajectory_sha256"] = hashlib.sha256(self.trajectory_file.read_bytes()).hexdigest()
+        fields["version"] = metadata.version("seqopt")
+        warm = self.warm_start
+        if warm is not None and warm.is_dir():
+            warm = warm / "design.h5"
+        for name, file in (("trajectory", self.trajectory_file), ("warm_start", warm)):
+            if file is not None and file.is_file():
+                fields[f"{name}_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
         return {key: str(value) for key, value in fields.items() if key not in _NOT_COMPARED}
 
     def initial(self) -> InitialPath:

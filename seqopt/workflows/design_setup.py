@@ -29,6 +29,8 @@ def prepare_folder(request: DesignRequest, world: World) -> Checkpoint:
         return checkpoint
     checkpoint = Checkpoint(request.out / "checkpoint.pt", request.fingerprint())
     finished = (request.out / "design.h5").exists()
+    if request.resume and request.overwrite:
+        raise SeqoptError("got --resume and --overwrite, expected one: go on with what is there, or replace it")
     if request.resume:
         if not checkpoint.path.exists():
             why = "the design there is complete" if finished else "no run was interrupted there"
@@ -64,9 +66,13 @@ def images_and_coils(request: DesignRequest, device: torch.device) -> tuple[Imag
     return images, acquisition
 
 
-def _cache_folder() -> Path:
+def _cache_folder() -> Path | None:
     """Where findings about big image folders are kept between runs (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqopt"
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(named) if named else Path.home() / ".cache") / "seqopt"
+    except RuntimeError:  # a user without a home
+        return None
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,6 +11,7 @@ import numpy as np
 
 from seqopt.errors import SeqoptError, reject
 from seqopt.report import evaluation_figure, to_png_bytes
+from seqopt.workflows.checkpoint import Checkpoint
 from seqopt.workflows.design_request import DesignRequest
 from seqopt.workflows.evaluate_cells import Cell, run_cells
 from seqopt.workflows.evaluate_tables import csv_table, markdown_tables
@@ -26,7 +27,7 @@ class EvaluateRequest:
     base: DesignRequest
     """Everything that the cells have in common."""
     families: tuple[str, ...]
-    """Initial trajectories to learn from."""
+    """Initial trajectories to learn from: a family or ``FAMILY+golden``."""
     shots: tuple[int, ...]
     baselines: tuple[str, ...] = ()
     """Fixed trajectories to judge beside them: a family, ``FAMILY+golden``, or ``file:PATH`` with ``{shots}`` in it."""
@@ -42,6 +43,8 @@ class EvaluateRequest:
         for name, values in (("--traj", self.families), ("--shots", self.shots), ("--baseline", self.baselines)):
             if len(set(values)) != len(values):
                 raise reject(name, got=", ".join(map(str, values)), expected="each once", remedy="leave out the second")
+        if self.baseline_unit is not None and not any(one.startswith("file:") for one in self.baselines):
+            raise reject("--baseline-unit", got=self.baseline_unit, expected="a file: baseline", remedy="leave it out")
         if not 1 <= self.jobs <= 256:
             raise reject("jobs", got=self.jobs, expected="1..256", remedy="half the cores is usual")
 
@@ -50,19 +53,23 @@ class EvaluateRequest:
         cells = []
         for shots in self.shots:
             for family in self.families:
-                cells.append(self._cell(family, shots, f"{family}-{shots}", learn=True))
+                cells.append(self._cell(family, shots, f"{family.replace('+', '-')}-{shots}", learn=True))
             for spec in self.baselines:
                 cells.append(self._cell(spec, shots, f"{_baseline_name(spec)}-{shots}", learn=False))
+        names = [cell.name for cell in cells]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SeqoptError(f"evaluate: two cells would be called {', '.join(twice)}; rename a baseline's file")
         for cell in cells:
             cell.request.initial()
         return cells
 
     def _cell(self, spec: str, shots: int, name: str, *, learn: bool) -> Cell:
-        traj, golden, unit = spec, self.base.golden, self.base.trajectory_unit
+        golden = spec.endswith("+golden")
+        traj = spec.removesuffix("+golden")
         if not learn:
-            golden = spec.endswith("+golden")
-            traj = spec.removesuffix("+golden").replace("{shots}", str(shots))
-            unit = self.baseline_unit if traj.startswith("file:") else None
+            traj = traj.replace("{shots}", str(shots))
+        unit = self.baseline_unit if traj.startswith("file:") else None
         folder = self.out / "cells" / name
         request = replace(self.base, traj=traj, shots=shots, golden=golden, trajectory_unit=unit, out=folder)
         return Cell(name=name, request=request, learn=learn)
@@ -80,45 +87,55 @@ def evaluate_designs(
     about twice a second; running cells then keep a checkpoint, and the next call goes on from it.
     """
     cells = request.cells()
-    waiting = [cell for cell in cells if not _finished(cell, overwrite=request.overwrite)]
+    waiting = [one for cell in cells if (one := _due(cell, overwrite=request.overwrite)) is not None]
     watch(f"{len(cells)} cells, {len(cells) - len(waiting)} of them finished before -> {request.out}")
     failures = run_cells(
-        [_resumable(cell, overwrite=request.overwrite) for cell in waiting],
-        jobs=request.jobs,
-        watch=watch,
-        stop=stop,
-        after=lambda: _write(request.out, _results(cells)),
+        waiting, jobs=request.jobs, watch=watch, stop=stop, after=lambda: _write(request.out, _results(cells))
     )
     results = _results(cells)
     _write(request.out, results)
     return results, failures
 
 
-def _finished(cell: Cell, *, overwrite: bool) -> bool:
-    path = cell.request.out / "scores.json"
-    if not path.exists() or not (cell.request.out / "design.h5").exists():
-        return False
-    if read_scores(path).request == fingerprint_text(cell.request):
-        return True
-    if overwrite:
-        return False
-    raise SeqoptError(f"{path.parent} was made with other settings; choose another --out, or --overwrite to replace it")
+def _due(cell: Cell, *, overwrite: bool) -> Cell | None:
+    """The cell as it must run: from its checkpoint, anew, or (None) not at all since it is finished.
+
+    Raises `SeqoptError` for what other settings or another version left there, unless it may be overwritten.
+    """
+    request, folder = cell.request, cell.request.out
+    interrupted = Checkpoint(folder / "checkpoint.pt", request.fingerprint())
+    if interrupted.path.exists():
+        try:
+            interrupted.load()
+            return replace(cell, request=replace(request, resume=True))
+        except SeqoptError:
+            if not overwrite:
+                raise
+    elif (folder / "scores.json").exists() and (folder / "design.h5").exists() and not overwrite:
+        if read_scores(folder / "scores.json").request != fingerprint_text(request):
+            raise SeqoptError(f"{folder} was made with other settings; choose another --out, or give --overwrite")
+        return None
+    elif overwrite and _same(folder, request):
+        return None
+    return replace(cell, request=replace(request, overwrite=True))
 
 
-def _resumable(cell: Cell, *, overwrite: bool) -> Cell:
-    interrupted = (cell.request.out / "checkpoint.pt").exists()
-    request = replace(cell.request, resume=interrupted and not overwrite, overwrite=overwrite or not interrupted)
-    return replace(cell, request=request)
+def _same(folder: Path, request: DesignRequest) -> bool:
+    """Whether a finished cell of these very settings is there."""
+    try:
+        return (folder / "design.h5").exists() and read_scores(folder / "scores.json").request == fingerprint_text(
+            request
+        )
+    except SeqoptError:
+        return False
 
 
 def _results(cells: list[Cell]) -> list[HeldOut]:
     found = []
     for cell in cells:
-        path = cell.request.out / "scores.json"
-        if path.exists() and (cell.request.out / "design.h5").exists():
-            scores = read_scores(path)
-            if scores.request == fingerprint_text(cell.request):
-                found.append(replace(scores, name=cell.name))
+        folder = cell.request.out
+        if _same(folder, cell.request):
+            found.append(replace(read_scores(folder / "scores.json"), name=cell.name))
     return found
 
 
@@ -156,8 +173,8 @@ def _curves(cells: list[HeldOut], judge: str, metric: str) -> tuple[dict[str, Cu
 
 
 def _baseline_name(spec: str) -> str:
-    """A name for files: ``radial+golden`` -> radial-golden, ``file:peers/x-{shots}.npy`` -> x."""
+    """A name for files: ``radial+golden`` -> radial-golden, ``file:peers/x-{shots}.npy`` -> file-x."""
     if spec.startswith("file:"):
         stem = Path(spec.removeprefix("file:")).stem.replace("{shots}", "")
-        return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-") or "file"
+        return "file-" + (re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-") or "path")
     return f"{spec.replace('+', '-')}-fixed" if "+" not in spec else spec.replace("+", "-")

@@ -41,22 +41,32 @@ def run_cells(
         return failures
     context = multiprocessing.get_context("spawn")
     news: Any = context.Queue()
+    halt: Any = context.Event()  # Ctrl-C reaches the workers by itself in a terminal, but not from `kill`
     threads = max(1, (os.cpu_count() or 1) // jobs)
     todo, done = list(cells), 0
-    running: dict[Future[str], Cell] = {}
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(news, threads)) as pool:
+    running: dict[Future[str], tuple[Cell, ProcessPoolExecutor]] = {}
+    try:
         while running or (todo and not stop()):
             while todo and len(running) < jobs and not stop():
                 cell = todo.pop(0)
-                running[pool.submit(_run, cell)] = cell
+                # a process of its own: one that is killed, say for memory, takes no other cell with it
+                pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare, initargs=(news, halt, threads))
+                running[pool.submit(_run, cell)] = (cell, pool)
                 watch(f"{cell.name}: started")
+            if stop():
+                halt.set()
             finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
             _tell(news, watch)
             for future in finished:
-                cell = running.pop(future)
+                cell, pool = running.pop(future)
+                pool.shutdown()
                 done += 1
                 watch(f"{cell.name}: {_outcome(future, cell, failures)} ({done} of {len(cells)})")
                 after()
+    finally:
+        halt.set()
+        for _, pool in running.values():
+            pool.shutdown()
     return failures
 
 
@@ -78,15 +88,15 @@ def _tell(news: Any, watch: Callable[[str], None]) -> None:
             return
 
 
-_worker: dict[str, Any] = {"news": None, "stopping": False}
+_worker: dict[str, Any] = {"news": None, "halt": None, "stopping": False}
 
 
-def _prepare(news: Any, threads: int) -> None:
+def _prepare(news: Any, halt: Any, threads: int) -> None:
     """In a new worker: its share of the cores, and Ctrl-C as a request to stop after the step."""
     import torch
 
     torch.set_num_threads(threads)
-    _worker["news"] = news
+    _worker.update(news=news, halt=halt)
     signal.signal(signal.SIGINT, lambda *_: _worker.update(stopping=True))
 
 
@@ -105,7 +115,7 @@ def _run(cell: Cell) -> str:
     began = time.monotonic()
 
     def stop() -> bool:
-        return bool(_worker["stopping"])
+        return bool(_worker["stopping"] or _worker["halt"].is_set())
 
     try:
         if not cell.learn:
@@ -115,5 +125,5 @@ def _run(cell: Cell) -> str:
     except InterruptedRunError:
         raise SeqoptError("interrupted; the same command goes on from its checkpoint") from None
     gains = ", ".join(f"{outcome.gain_db(judge):+.2f} dB {judge}" for judge in outcome.scores)
-    held = "" if certificate.holds else "; its certificate does NOT hold"
+    held = "" if certificate is not None and certificate.holds else "; its certificate does NOT hold"
     return f"{gains} in {time.monotonic() - began:.0f} s{held}"

@@ -16,22 +16,36 @@ PAPER_GAIN_DB = {
 """Learned minus fixed PSNR of Peng et al., CVPR 2022, Table 1, AXT1 brain."""
 
 
+CAPTION = (
+    "Means ± standard deviations over the held-out images; p of the two-sided Wilcoxon signed-rank test on pairs of "
+    "images, which are neighbours of one object where there is one object, and so not independent."
+)
+
+
 def csv_table(cells: Sequence[HeldOut]) -> str:
     """One line a cell, judge and arm: means and standard deviations, and for learned arms gain and p-values."""
     stream = io.StringIO()
+    more = dict.fromkeys(
+        name for cell in cells for arms in cell.values.values() for one in arms.values() for name in one
+    )
+    metrics = [*METRICS, *(name for name in more if name not in METRICS)]
     header = ["design", "family", "shots", "judge", "arm", "images"]
-    header += [f"{metric}_{kind}" for metric in METRICS for kind in ("mean", "sd")]
-    header += ["gain_db", "paper_gain_db", *(f"p_{metric}" for metric in METRICS), "seconds"]
+    header += [f"{metric}_{kind}" for metric in metrics for kind in ("mean", "sd")]
+    header += ["gain_db", "paper_gain_db", *(f"p_{metric}" for metric in metrics), "seconds"]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
     for cell in cells:
         for judge, arms in cell.values.items():
             for arm, values in arms.items():
-                numbers = [f"{take:.6g}" for metric in METRICS for take in _mean_sd(values[metric])]
-                compared = ["", "", *("" for _ in METRICS)]
+                numbers = [
+                    f"{number:.6g}" if metric in values else ""
+                    for metric in metrics
+                    for number in (_mean_sd(values[metric]) if metric in values else ("", ""))
+                ]
+                compared = ["", "", *("" for _ in metrics)]
                 if arm == "learned" and "fixed" in arms:
                     compared = [f"{cell.gain_db(judge):.6g}", _paper(cell, "{:.2f}")]
-                    compared += [f"{cell.significance(judge, metric):.3g}" for metric in METRICS]
+                    compared += [f"{cell.significance(judge, one):.3g}" if one in values else "" for one in metrics]
                 images = len(values["psnr_db"])
                 line = [cell.name, cell.family, cell.shots, judge, arm, images, *numbers, *compared, cell.seconds]
                 writer.writerow(line)
@@ -45,7 +59,7 @@ def markdown_tables(cells: Sequence[HeldOut]) -> str:
     peers = [cell for cell in cells if cell not in learned]
     parts = []
     for judge in judges:
-        parts.append(f"### {judge}\n\n" + _gains(learned, judge))
+        parts.append(f"### {judge}\n\n{CAPTION}\n\n" + _gains(learned, judge))
         if peers:
             parts.append(_beside_peers(learned, peers, judge))
     return "\n".join(parts)
@@ -78,7 +92,8 @@ def _beside_peers(learned: Sequence[HeldOut], peers: Sequence[HeldOut], judge: s
     families = list(dict.fromkeys(cell.family for cell in learned))
     others = list(dict.fromkeys(_peer_name(cell) for cell in peers))
     lines = [
-        "PSNR (dB) at equal readout time, shots, coils, noise and reconstruction; in brackets p against our best:\n",
+        "PSNR (dB) at equal readout time, shots, coils, noise and reconstruction; in brackets p against our best, "
+        "which was picked on these images:\n",
         "| shots | " + " | ".join([*(f"learned from {one}" for one in families), *others]) + " |",
         "|---" * (1 + len(families) + len(others)) + "|",
     ]

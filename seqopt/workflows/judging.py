@@ -40,7 +40,7 @@ class Judged:
 def tune(run: Run, one: TrajectoryDesign) -> CgSense:
     """The CG-SENSE that suits a trajectory best on validation images."""
     k = torch.tensor(one.k_per_m, dtype=torch.float32, device=run.acquisition.device)
-    return tune_cg_sense(k, run.acquisition, run.truth("validation")[::4], seed=run.request.seed + 3)
+    return tune_cg_sense(k, run.acquisition, run.truth("validation")[::4], seed=run.request.seed + 3, world=run.world)
 
 
 def judge(run: Run, which: str, one: TrajectoryDesign, tuned: CgSense) -> Judged:

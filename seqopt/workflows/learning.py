@@ -14,7 +14,8 @@ from seqopt.errors import SeqoptError
 from seqopt.gradients.penalty import kinematic_penalty
 from seqopt.learn.evaluate import evaluate
 from seqopt.learn.fit import Fit
-from seqopt.recon.in_loop import CgSense, load_stored, make_in_loop
+from seqopt.recon.in_loop import CgSense, load_stored, make_in_loop, stored
+from seqopt.recon.trainable import InLoop
 from seqopt.sampling.initial import InitialPath
 from seqopt.sampling.trajectory import Path, ResidualTrajectory, SegmentsTrajectory, forms
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
@@ -33,13 +34,7 @@ def learn(run: Run, initial: InitialPath, tuned: CgSense) -> TrajectoryDesign:
     request, recipe, device = run.request, run.request.recipe, run.acquisition.device
     torch.manual_seed(request.seed)
     sampling = make_sampling(run, initial).to(device)
-    recon = make_in_loop(
-        recipe.recon,
-        iterations=min(recipe.iterations, tuned.iterations),
-        regularisation=tuned.regularisation,
-        channels=recipe.network_channels,
-    ).to(device)
-    _warm(run, recon)
+    recon = make_recon(run, tuned).to(device)
     truth = run.truth("validation")[:4]
 
     def validate() -> float:
@@ -70,7 +65,7 @@ def learn(run: Run, initial: InitialPath, tuned: CgSense) -> TrajectoryDesign:
     facts: dict[str, Any] = {
         "training_steps": int(raw["steps"]),
         "training_recon": _described(recon),
-        **_violations(path, fit, request.geometry),
+        **_violations(path, fit),
     }
     if isinstance(sampling, SegmentsTrajectory):
         facts["raw_joint_gap_per_fov"] = sampling.ode.joint_gap_per_m() * request.geometry.fov_m[0]
@@ -101,7 +96,11 @@ def make_sampling(run: Run, initial: InitialPath) -> ResidualTrajectory | Segmen
         "pinned": initial.pinned,
     }
     if recipe.form == "residual":
-        common |= {"k_harmonics": recipe.k_harmonics, "co_moving": initial.co_moving}
+        common |= {
+            "k_harmonics": recipe.k_harmonics,
+            "co_moving": initial.co_moving,
+            "adjoint": recipe.adjoint,
+        }
     elif recipe.k_harmonics:
         raise SeqoptError(f"k harmonics: the form {recipe.form!r} has none; leave out --k-harmonics")
     return forms[recipe.form](base, request.geometry, request.scanner, **common)
@@ -130,12 +129,19 @@ def _place(geometry: Geometry) -> tuple[tuple[float, float], tuple[int, int]]:
     return geometry.fov_m, geometry.matrix
 
 
-def _warm(run: Run, recon: nn.Module) -> None:
-    """Take over the weights of an earlier design's network, where the reconstruction in training has one."""
-    request = run.request
-    names = {"adjoint+unet": "unet", "unrolled": "unrolled"}
-    if request.warm_start is not None and request.recipe.recon in names:
-        load_stored(recon, load_network(request.warm_start, names[request.recipe.recon]))
+def make_recon(run: Run, tuned: CgSense) -> InLoop:
+    """The reconstruction to learn through, with the weights of an earlier design's network where it has some."""
+    request, recipe = run.request, run.request.recipe
+    recon = make_in_loop(
+        recipe.recon,
+        iterations=min(recipe.iterations, tuned.iterations),
+        regularisation=tuned.regularisation,
+        channels=recipe.network_channels,
+    )
+    kept = stored(recon)
+    if request.warm_start is not None and kept is not None:
+        load_stored(recon, load_network(request.warm_start, kept[0]))
+    return recon
 
 
 def _violations(path: Path, fit: Fit) -> dict[str, float]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqopt.encoding.acquisition import Acquisition
+from seqopt.errors import SeqoptError
 from seqopt.images import Ahead, ImageSet, evaluation_images, training_batches
 from seqopt.learn.fit import CHECK_EVERY, Batch, BatchOf, Fit, Step
 from seqopt.learn.losses import image_losses
@@ -98,8 +99,13 @@ class Run:
             return result
         best = _Best(patience, validate)
         if checkpoint.stage == stage and checkpoint.state is not None:
-            fit.restore(checkpoint.state)
-            best.restore(checkpoint.state.get("best"))
+            try:
+                fit.restore(checkpoint.state)
+                best.restore(checkpoint.state.get("best"))
+            except (LookupError, TypeError, ValueError, RuntimeError) as error:
+                raise SeqoptError(
+                    f"{checkpoint.path} does not fit this run, another version wrote it; start anew with --overwrite"
+                ) from error
         elif fit.done == 0 and validate is not None:
             self.note(VALIDATION, 0, validate())
         self.watch(stage, fit.done, fit.total, "")
@@ -113,7 +119,7 @@ class Run:
                     value = validate()
                     self.note(VALIDATION, fit.done, value)
                     if fit.done > recipe.warmup_share * fit.total:
-                        last = best.consider(value, fit) or last
+                        last = self.world.any(best.consider(value, fit)) or last
                 if last:
                     self.watch(stage, fit.total, fit.total, best.remark(fit))
                     break

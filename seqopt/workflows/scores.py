@@ -67,7 +67,7 @@ def write_scores(
     table = {
         "format": FORMAT,
         "name": request.name,
-        "family": request.family,
+        "family": f"{request.family}+golden" if request.golden else request.family,
         "shots": request.shots,
         "request": fingerprint_text(request),
         "seconds": round(seconds, 1),

@@ -112,7 +112,9 @@ def load_network(path: Path, name: str) -> dict[str, np.ndarray[Any, Any]]:
     with _open(path) as file:
         if f"networks/{name}" not in file:
             known = ", ".join(file.get("networks", {})) or "none"
-            raise SeqoptError(f"{path} holds no weights for {name!r} (it holds: {known}); choose another --method")
+            raise SeqoptError(
+                f"{path} holds no weights for {name!r} (it holds: {known}); choose another reconstruction"
+            )
         weights: dict[str, np.ndarray[Any, Any]] = {}
         file[f"networks/{name}"].visititems(
             lambda key, item: weights.__setitem__(key, item[()]) if isinstance(item, h5py.Dataset) else None

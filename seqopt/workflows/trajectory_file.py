@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def _read_array(path: Path) -> FloatArray:
             if len(names) != 1 and "k" not in names:
                 raise SeqoptError(f"{path} holds {', '.join(names) or 'nothing'}; name the trajectory's array 'k'")
             found = found["k" if "k" in names else names[0]]
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SeqoptError(
             f"{path} cannot be read as a plain numpy array ({error}); write it with numpy.save"
         ) from error

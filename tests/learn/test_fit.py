@@ -164,36 +164,6 @@ def test_a_task_adds_its_weighted_loss() -> None:
     assert losses[1.0] > losses[0.0]
 
 
-def test_a_task_that_is_a_network_learns_too_and_is_restored() -> None:
-    class Reader(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.ones(()))
-
-        def forward(self, estimate: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            return brightness(self.scale * estimate, labels)
-
-    fit, again = (with_task(fit_of(3), task=Reader(), task_weight=1.0) for _ in range(2))
-    list(fit.steps())
-    learned = fit.task.scale.item()
-    assert learned != 1.0
-    again.restore(fit.state())
-    assert again.task.scale.item() == learned
-
-
-def test_a_frozen_task_stays_as_it_is_and_out_of_the_state() -> None:
-    class Frozen(torch.nn.Linear):
-        def forward(self, estimate: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            return (super().forward(estimate).mean((-2, -1)) - labels).abs().mean()
-
-    frozen = Frozen(32, 4).requires_grad_(False)
-    before = frozen.weight.clone()
-    fit = with_task(fit_of(3), task=frozen, task_weight=1.0)
-    list(fit.steps())
-    assert torch.equal(frozen.weight, before)
-    assert "task" not in fit.state()
-
-
 def test_a_task_without_labels_and_a_fit_without_any_loss_are_refused() -> None:
     with pytest.raises(SeqoptError, match="without labels"):
         next(with_task(fit_of(3), lambda index: Batch(objects(index)), task=brightness, task_weight=1.0).steps())

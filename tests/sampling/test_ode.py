@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from designs import paper_scanner, radial_path
+from designs import paper_scanner, radial_path, readouts
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicHermiteSpline
 
@@ -60,10 +60,35 @@ def test_the_residual_form_solves_its_equation() -> None:
             rtol=1e-6,
             atol=1e-9,
         )
-    ours = values.transpose(0, 1).reshape(len(exact.t), -1).double().numpy() / ode.k_max_per_m
-    size = np.abs(exact.y).max()
-    assert np.abs(ours - exact.y.T).max() < 0.02 * size
+    angle = ode.base[..., 2].double().numpy()  # (shots, nodes) of the frame
+    solved = exact.y.T.reshape(len(exact.t), 3, 2).transpose(1, 0, 2)  # (shots, nodes, 2) along and across
+    turned = np.exp(1j * angle) * (solved[..., 0] + 1j * solved[..., 1])
+    ours = values.double().numpy() / ode.k_max_per_m
+    size = np.abs(turned).max()
+    assert np.abs(ours[..., 0] + 1j * ours[..., 1] - turned).max() < 0.02 * size
     assert torch.isfinite(slopes).all()
+
+
+def test_in_a_frame_that_turns_the_slopes_are_those_of_the_curve_through_the_values() -> None:
+    path = initial_trajectories["spiral"](readouts(GEOMETRY, shots=3, samples=SAMPLES))
+    module = ResidualTrajectory(
+        path.k_per_m,
+        GEOMETRY,
+        paper_scanner(),
+        dwell_s=DWELL_S,
+        echo_sample=path.echo_sample,
+        pinned=path.pinned,
+        node_s=2e-6,
+        co_moving=True,
+    )
+    with torch.no_grad():
+        values, slopes = (array.double().numpy() for array in module.ode())
+    step_s = SAMPLES * DWELL_S / (values.shape[1] - 1)
+    measured = (values[:, 2:] - values[:, :-2]) / (2 * step_s)
+    apart = np.abs(measured - slopes[:, 1:-1])[:, 5:]  # the frame turns fast where the spiral starts
+    assert apart.max() < 0.05 * np.abs(slopes).max()
+    turn = np.unwrap(np.arctan2(*np.gradient(path.k_per_m, axis=1)[0].T[::-1]))
+    assert abs(turn[-1] - turn[0]) > np.pi  # or the test would not see the frame turn
 
 
 def test_the_deviation_stays_within_its_reach() -> None:

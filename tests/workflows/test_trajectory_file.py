@@ -169,7 +169,7 @@ def test_a_sequence_that_pypulseq_made_becomes_an_initial_trajectory_and_a_certi
     path = asked.initial()
     assert np.abs(path.k_per_m - foreign_spokes(640)).max() * 0.22 < 0.02
     design = asked.designed(path.k_per_m, path)
-    assert (design.family, design.name) == ("file", "file-3")
+    assert (design.family, design.name) == ("file", "file-foreign-3")
     assert design.provenance["initial"]["samples_in_file"] == 256
     write_gre(design, tmp_path / "ours.seq")
     assert certify(tmp_path / "ours.seq", asked.scanner, design=design).holds
