@@ -25,6 +25,10 @@ from seqopt.workflows.store import load_design, load_network
 FloatArray = npt.NDArray[np.float64]
 
 
+LEAST_REGULARISATION = 0.01
+"""With less, CG-SENSE undoes in training what another reconstruction cannot, and only CG-SENSE gains."""
+
+
 def learn(run: Run, initial: InitialPath, tuned: CgSense) -> TrajectoryDesign:
     """Train the trajectory and project what came out.
 
@@ -135,7 +139,7 @@ def make_recon(run: Run, tuned: CgSense) -> InLoop:
     recon = make_in_loop(
         recipe.recon,
         iterations=min(recipe.iterations, tuned.iterations),
-        regularisation=tuned.regularisation,
+        regularisation=max(LEAST_REGULARISATION, tuned.regularisation),
         channels=recipe.network_channels,
     )
     kept = stored(recon)
