@@ -165,7 +165,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_resume(tmp_path: Path) -> Non
         (["--matrix", "-4"], "--matrix"),
         (["--matrix", "33"], "even"),
         (["--fov", "0.22"], "metres"),
-        (["--traj", "zigzag"], "known: radial"),
+        (["--traj", "zigzag"], "known: cartesian"),
         (["--scanner", "nonesuch"], "known"),
         (["--preset", "fast"], "smoke"),
         (["--form", "spline"], "residual"),
@@ -205,6 +205,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(options: list[str], saying: st
     assert not out.exists() or not list(out.iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_learned_through_the_unrolled_network_reconstructs_offline(tmp_path: Path) -> None:
     out, scan = tmp_path / "out", tmp_path / "scan.mrd"
     result = seqopt("design", *SMALL, "--recon", "unrolled", "--loss", "l1=1,segmentation=0.1", "--out", out)

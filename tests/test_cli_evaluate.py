@@ -81,6 +81,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     small = ["--preset", "smoke", "--matrix", "32", "--slices", "2", "--steps", "2"]
     families = ["--traj", "radial", "--traj", "spiral-in-out", "--shots", "3", "--k-harmonics", "2"]
