@@ -191,7 +191,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_resume(tmp_path: Path) -> Non
         (["--coarse-to-fine", "2"], "coarse share"),
         (["--traj", "cartesian", "--golden"], "leave out --golden"),
         (["--traj", "cartesian", "--shots", "40"], "use --shots 32"),
-        (["--traj", "spiral", "--matrix", "256", "--readout", "0.6"], "at least"),
+        (["--traj", "spiral", "--matrix", "256", "--readout", "0.608"], "at least"),
         (["--traj", "file:nowhere.npy", "--shots", "4"], "no trajectory at"),
         (["--trajectory-unit", "1/m"], "only with file:PATH"),
         (["--warm-start", "/nonexistent"], "no design at"),

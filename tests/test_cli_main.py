@@ -56,7 +56,7 @@ def test_the_version_is_the_package_s():
 
 
 def test_an_unknown_command_is_refused_with_the_known_ones():
-    refused("desing", saying="unknown command 'desing'; known: design, validate")
+    refused("desing", saying="unknown command 'desing'; known: design, evaluate, validate")
 
 
 def test_an_unknown_option_is_refused():

@@ -35,7 +35,8 @@ class Denoiser(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Real and imaginary part as two channels, scaled by each image's mean magnitude: any unit will do."""
         scale = images.abs().mean((-2, -1), keepdim=True).clamp_min(1e-12)
-        parts = self.body(torch.view_as_real(images / scale).permute(0, 3, 1, 2)).float()  # bfloat16 has no complex
+        parts = self.body(torch.view_as_real(images / scale).permute(0, 3, 1, 2))
+        parts = parts.to(scale.dtype)  # bfloat16 has no complex
         return torch.complex(parts[:, 0], parts[:, 1]) * scale
 
 

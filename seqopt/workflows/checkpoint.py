@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from pathlib import Path
-from pickle import UnpicklingError as Unpickling
 from typing import Any
 
 import torch
