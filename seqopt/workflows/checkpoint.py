@@ -49,7 +49,7 @@ class Checkpoint:
             OSError,
             RuntimeError,
             EOFError,
-            Unpickling,
+            pickle.UnpicklingError,
         ) as error:
             raise SeqoptError(
                 f"{self.path} is not a checkpoint of this seqopt, or it is damaged; start anew with --overwrite"
