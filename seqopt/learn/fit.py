@@ -19,6 +19,7 @@ from seqopt.learn.accelerate import faster
 from seqopt.learn.losses import image_loss
 from seqopt.learn.parallel import World, alone
 from seqopt.learn.recipe import Recipe
+from seqopt.recon.registry import root_sum_of_squares
 from seqopt.sampling.trajectory import Path
 
 OUTSIDE = 100.0
@@ -172,6 +173,9 @@ class Fit:
         fidelity = estimate.new_zeros(())
         if self.recipe.loss:
             fidelity = image_loss(estimate, mine.images.abs(), self.recipe.loss)
+        if self.moves and self.recipe.adjoint_weight:
+            plain = root_sum_of_squares(measurement.coil_images())
+            fidelity = fidelity + self.recipe.adjoint_weight * image_loss(plain, mine.images.abs(), {"rmse": 10.0})
         if self.task is not None and self.task_weight:
             if mine.labels is None:
                 raise SeqoptError("task: got images without labels, expected labels; leave out the task or give labels")

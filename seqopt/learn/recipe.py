@@ -23,6 +23,11 @@ class Recipe:
     rate_network: float = 1e-3
     loss: Mapping[str, float] = field(default_factory=lambda: {"rmse": 10.0, "l1": 1.0, "ssim": 0.1})
     """Weights of the image losses while the trajectory learns."""
+    adjoint_weight: float = 0.0
+    """Weight, beside ``loss``, of the plain adjoint's error while the trajectory learns.
+
+    It trades gain with CG-SENSE for gain with a network on the adjoint (docs/decisions.md).
+    """
     network_loss: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "ssim": 1.0})
     """Weights of the image losses of the U-Nets that judge (papers.md A, eq. 15)."""
     penalty: float = 10.0
@@ -64,6 +69,8 @@ class Recipe:
                 raise reject(name.replace("_", " "), got=value, expected="a whole number, 1 or more", remedy="raise it")
         if not 0.0 < self.coarse_share <= 1.0:
             raise reject("coarse share", got=self.coarse_share, expected="above 0 and up to 1", remedy="0.5 is usual")
+        if not 0.0 <= self.adjoint_weight < math.inf:
+            raise reject("adjoint weight", got=self.adjoint_weight, expected="0 or more", remedy="0.2 to 1 for networks on the adjoint")
         if not 0 <= self.k_harmonics <= 32:
             raise reject("k harmonics", got=self.k_harmonics, expected="0..32", remedy="4 is plenty")
         if self.patience is not None and self.patience < 1:

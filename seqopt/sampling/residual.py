@@ -69,9 +69,7 @@ class ResidualOde(nn.Module):
         self.from_state = nn.Linear(self.position.size, hidden)
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, 2)
-        with torch.no_grad():
-            self.out.weight.mul_(0.3)
-            self.out.bias.zero_()
+        nn.init.zeros_(self.out.bias)
 
     def derivative(self, unit_time: Tensor, deviation: Tensor) -> Tensor:
         """D' in units of k-max per readout and in the frame: times in [0, 1] (...), deviations (..., shots, 2)."""

@@ -16,6 +16,10 @@ from seqopt.sampling.segments import SegmentsOde
 
 FloatArray = npt.NDArray[np.float64]
 
+START_SHARE = 0.3
+"""Size of the random waves from which learning starts, in gaps between neighbouring readouts: with less it takes far
+longer to leave a straight spoke, with more it destroys what a dense spiral samples well."""
+
 
 @dataclass(frozen=True)
 class Path:
@@ -104,6 +108,14 @@ class ResidualTrajectory(nn.Module):
             values, slopes = hermite_matrices(times, nodes=nodes, duration_s=readout_s)
             self.register_buffer(f"{name}_from_values", _float32(values))
             self.register_buffer(f"{name}_from_slopes", _float32(slopes))
+        self._wave(START_SHARE * _gap_per_m(base_k_per_m, k_max))
+
+    @torch.no_grad()
+    def _wave(self, rms_per_m: float) -> None:
+        """Scale what is random at the start so that k deviates by so much, root mean square."""
+        for _ in range(6):  # tanh bends it
+            size = (self().k_per_m - self.base_samples).square().sum(-1).mean().sqrt()
+            self.ode.out.weight.mul_(rms_per_m / size.clamp_min(1e-9))
 
     def forward(self) -> Path:
         """Solve the ODE and evaluate it."""
@@ -174,6 +186,12 @@ def _echo_shift(k_per_m: Tensor, base_k_per_m: Tensor, pinned: Tensor, echo_samp
     """(shots, 1, 2): how far the pinned part of k at the echo has left its place."""
     moved = k_per_m[:, echo_sample] - base_k_per_m[:, echo_sample]
     return torch.einsum("sij,sj->si", pinned, moved)[:, None]
+
+
+def _gap_per_m(k_per_m: FloatArray, k_max_per_m: float) -> float:
+    """Area of k-space over the length of all readouts: the distance of parallel lines of that length."""
+    length = float(np.linalg.norm(np.diff(k_per_m, axis=1), axis=-1).sum())
+    return float(np.pi * k_max_per_m**2 / max(length, k_max_per_m))
 
 
 def _float32(array: FloatArray) -> Tensor:

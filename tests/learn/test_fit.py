@@ -164,6 +164,26 @@ def test_a_task_adds_its_weighted_loss() -> None:
     assert losses[1.0] > losses[0.0]
 
 
+def test_the_plain_adjoint_adds_its_weighted_error() -> None:
+    weights = torch.tensor([0.0, 1.0, 3.0])
+    losses = []
+    for weight in weights.tolist():
+        torch.manual_seed(0)
+        fit = fit_of(3)
+        fit.recipe = choose("quick", adjoint_weight=weight)
+        losses.append(next(fit.steps()).loss)
+    truth = objects(0)
+    with torch.no_grad():
+        k = fit_of(3).sampling().k_per_m
+        field = acquisition()
+        areas = field.weights(k)
+        coils = field.nufft.adjoint(field.nufft.forward(truth[:, None] * field.maps, k) * areas, k)
+    plain, peak = coils.abs().square().sum(1).sqrt(), truth.abs().amax((1, 2), keepdim=True)
+    expected = 10 * float((((plain - truth.abs()) / peak) ** 2).mean((1, 2)).sqrt().mean())
+    assert losses[1] - losses[0] == pytest.approx(expected, rel=0.05)  # the sum leaves out the noise
+    assert losses[2] - losses[0] == pytest.approx(3 * (losses[1] - losses[0]), rel=1e-4)
+
+
 def test_a_task_without_labels_and_a_fit_without_any_loss_are_refused() -> None:
     with pytest.raises(SeqoptError, match="without labels"):
         next(with_task(fit_of(3), lambda index: Batch(objects(index)), task=brightness, task_weight=1.0).steps())
