@@ -26,12 +26,18 @@ class PlannedReadout:
     shot: int = 0
     echo_sample: int = 0
     k_cycles: npt.NDArray[np.float32] | None = None
-    """(samples, 2) kx, ky in cycles per encoded sample; None for a noise readout."""
+    """(samples, 2) kx, ky in cycles per encoded sample; None for a noise readout and for a Cartesian line."""
+    cartesian: bool = False
+    """A line of a Cartesian scan: its number, ``shot``, says all of its k."""
+    segment: int = 0
+    """Place in its echo train."""
+    calibration: bool = False
+    """It serves the coil maps as well as the image."""
 
     @property
     def is_noise(self) -> bool:
         """Whether nothing is excited or encoded."""
-        return self.k_cycles is None
+        return self.k_cycles is None and not self.cartesian
 
 
 def plan_acquisitions(
@@ -72,11 +78,15 @@ def _acquisition(readout: PlannedReadout, placement: Placement, coils: int) -> i
     acquisition.position[:] = 1e3 * placement.positions_m[readout.slice]
     acquisition.idx.slice = readout.slice
     acquisition.idx.kspace_encode_step_1 = readout.shot
-    if readout.k_cycles is None:
+    acquisition.idx.segment = readout.segment
+    if readout.is_noise:
         acquisition.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
     else:
         acquisition.center_sample = readout.echo_sample
+    if readout.k_cycles is not None:
         acquisition.traj[:] = readout.k_cycles
+    if readout.calibration:
+        acquisition.setFlag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
     return acquisition
 
 

@@ -18,8 +18,20 @@ _UINT16 = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
+class LineEncoding:
+    """What the header of a Cartesian scan says besides: readouts are lines of the matrix, with no trajectory."""
+
+    oversampling: int
+    """Samples along the readout over the matrix."""
+    calibration: int
+    """Central lines that serve coil maps and the image."""
+    echo_train: int = 1
+    echo_spacing_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeaderFields:
-    """What the header of a 2-D non-Cartesian scan says."""
+    """What the header of a 2-D scan says."""
 
     geometry: Geometry
     shots: int
@@ -36,6 +48,8 @@ class HeaderFields:
     trajectory: str = "learned"
     seq_md5: str | None = None
     averages: int = 1
+    lines: LineEncoding | None = None
+    """Of a Cartesian scan; None for one with a trajectory."""
 
 
 def build_header(fields: HeaderFields) -> bytes:
@@ -46,7 +60,7 @@ def build_header(fields: HeaderFields) -> bytes:
             raise SeqoptError(
                 f"MRD holds {name} as 16-bit numbers: got {value}, expected 1..{_UINT16}; make it smaller"
             )
-    strings = [xsd.userParameterStringType(name=UNIT_NAME, value=CYCLES_PER_SAMPLE)]
+    strings = [] if fields.lines else [xsd.userParameterStringType(name=UNIT_NAME, value=CYCLES_PER_SAMPLE)]
     if fields.seq_md5:
         strings.append(xsd.userParameterStringType(name=SIGNATURE_NAME, value=fields.seq_md5))
     header = xsd.ismrmrdHeader(
@@ -77,28 +91,21 @@ def _vendor(vendor: str) -> str:
 
 
 def _encoding(fields: HeaderFields) -> xsd.encodingType:
-    geometry = fields.geometry
-    space = xsd.encodingSpaceType(
-        matrixSize=xsd.matrixSizeType(x=geometry.matrix[0], y=geometry.matrix[1], z=1),
-        fieldOfView_mm=xsd.fieldOfViewMm(
-            x=1e3 * geometry.fov_m[0], y=1e3 * geometry.fov_m[1], z=1e3 * geometry.slice_thickness_m
-        ),
-    )
-    counts = {
-        "kspace_encoding_step_0": (fields.samples, fields.echo_sample),
-        "kspace_encoding_step_1": (fields.shots, fields.shots // 2),
-        "slice": (geometry.slices, geometry.slices // 2),
-        "average": (fields.averages, 0),
-    }
-    for name in ("kspace_encoding_step_2", "contrast", "phase", "repetition", "set", "segment"):
-        counts[name] = (1, 0)
-    limits = {
-        name: xsd.limitType(minimum=0, maximum=count - 1, center=center) for name, (count, center) in counts.items()
-    }
+    image, encoded = _space(fields, 1), _space(fields, fields.lines.oversampling if fields.lines else 1)
+    if fields.lines:
+        lines = fields.geometry.matrix[1]
+        return xsd.encodingType(
+            encodedSpace=encoded,
+            reconSpace=image,
+            encodingLimits=_limits(fields, lines, segments=fields.lines.echo_train),
+            trajectory=xsd.trajectoryType.CARTESIAN,
+            parallelImaging=_parallel_imaging(max(1, round(lines / fields.shots)), fields.lines),
+            echoTrainLength=fields.lines.echo_train,
+        )
     return xsd.encodingType(
-        encodedSpace=space,
-        reconSpace=space,
-        encodingLimits=xsd.encodingLimitsType(**limits),
+        encodedSpace=encoded,
+        reconSpace=image,
+        encodingLimits=_limits(fields, fields.shots),
         trajectory=xsd.trajectoryType.OTHER,
         trajectoryDescription=xsd.trajectoryDescriptionType(
             identifier=f"seqopt-{fields.trajectory}",
@@ -107,13 +114,47 @@ def _encoding(fields: HeaderFields) -> xsd.encodingType:
     )
 
 
+def _space(fields: HeaderFields, oversampling: int) -> xsd.encodingSpaceType:
+    geometry = fields.geometry
+    return xsd.encodingSpaceType(
+        matrixSize=xsd.matrixSizeType(x=oversampling * geometry.matrix[0], y=geometry.matrix[1], z=1),
+        fieldOfView_mm=xsd.fieldOfViewMm(
+            x=1e3 * oversampling * geometry.fov_m[0], y=1e3 * geometry.fov_m[1], z=1e3 * geometry.slice_thickness_m
+        ),
+    )
+
+
+def _limits(fields: HeaderFields, steps: int, *, segments: int = 1) -> xsd.encodingLimitsType:
+    counts = {
+        "kspace_encoding_step_0": (fields.samples, fields.echo_sample),
+        "kspace_encoding_step_1": (steps, steps // 2),
+        "slice": (fields.geometry.slices, fields.geometry.slices // 2),
+        "average": (fields.averages, 0),
+        "segment": (segments, 0),
+    }
+    for name in ("kspace_encoding_step_2", "contrast", "phase", "repetition", "set"):
+        counts[name] = (1, 0)
+    return xsd.encodingLimitsType(
+        **{name: xsd.limitType(minimum=0, maximum=count - 1, center=center) for name, (count, center) in counts.items()}
+    )
+
+
+def _parallel_imaging(acceleration: int, lines: LineEncoding) -> xsd.parallelImagingType:
+    """A mask is irregular: its acceleration is rounded, and readers must look at the lines themselves."""
+    mode = xsd.calibrationModeType.EMBEDDED if lines.calibration else xsd.calibrationModeType.OTHER
+    factor = xsd.accelerationFactorType(kspace_encoding_step_1=acceleration, kspace_encoding_step_2=1)
+    return xsd.parallelImagingType(accelerationFactor=factor, calibrationMode=mode)
+
+
 def _sequence_parameters(fields: HeaderFields) -> xsd.sequenceParametersType | None:
     if fields.te_s is None and fields.tr_s is None and fields.flip_deg is None:
         return None
+    spacing_s = fields.lines.echo_spacing_s if fields.lines else None
     return xsd.sequenceParametersType(
         TR=[] if fields.tr_s is None else [1e3 * fields.tr_s],
         TE=[] if fields.te_s is None else [1e3 * fields.te_s],
         flipAngle_deg=[] if fields.flip_deg is None else [fields.flip_deg],
+        echo_spacing=[] if spacing_s is None else [1e3 * spacing_s],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seqopt.core import Certificate, Check, Scanner, TrajectoryDesign
+from seqopt.core import Certificate, Check, MaskDesign, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.pulseq.checks_design import design_checks
 from seqopt.pulseq.checks_format import format_checks, total_duration_check
@@ -29,7 +29,7 @@ NEVER_CHECKED = (
 )
 
 
-def certify(path: Path, scanner: Scanner, *, design: TrajectoryDesign | None = None) -> Certificate:
+def certify(path: Path, scanner: Scanner, *, design: TrajectoryDesign | MaskDesign | None = None) -> Certificate:
     """Measure the file and compare each number with the scanner's full limit; with a design, k-space too.
 
     A signed file that plays what it does not define, or shapes that are no numbers, cannot be played: then the

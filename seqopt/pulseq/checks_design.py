@@ -2,63 +2,111 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from seqopt.core import Check, TrajectoryDesign
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import Check, Geometry, MaskDesign, TrajectoryDesign
+from seqopt.pulseq.cartesian import plan_mask
+from seqopt.pulseq.cartesian_plan import line_k
 from seqopt.pulseq.checks_format import list_check
 from seqopt.pulseq.checks_imaging import moments_between_excitations
+from seqopt.pulseq.checks_lines import line_checks, train_checks
 from seqopt.pulseq.played import Readout
 from seqopt.pulseq.readback import PlayedSequence
 
+FloatArray = npt.NDArray[np.float64]
 K_LIMIT_CYCLES = 0.01
 
 
-def design_checks(played: PlayedSequence, design: TrajectoryDesign) -> list[Check]:
-    """Count, order and k of the readouts, dwell, and the transverse moments of each TR."""
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """What the readouts of a file must be."""
+
+    order: list[tuple[int, int]]
+    """(slice, LIN) in play order."""
+    order_text: str
+    samples: int
+    dwell_s: float
+    k_per_m: Mapping[int, FloatArray]
+    """LIN -> (samples, 2)."""
+    geometry: Geometry
+
+
+def design_checks(played: PlayedSequence, design: TrajectoryDesign | MaskDesign) -> list[Check]:
+    """Count, order and k of the readouts, dwell, labels, and the moments of each TR or echo train."""
+    due = _due_lines(design) if isinstance(design, MaskDesign) else _due_shots(design)
     imaging = [readout for readout in played.readouts if not readout.is_noise]
-    wanted = [(index, shot) for shot in range(design.shots) for index in range(design.geometry.slices)]
     played_order = [(readout.labels.get("SLC", 0), readout.labels.get("LIN", 0)) for readout in imaging]
     wrong = [
-        f"readout {at + 1} is slice {got[0]}, shot {got[1]}; due are slice {due[0]}, shot {due[1]}"
-        for at, (got, due) in enumerate(zip(played_order, wanted, strict=False))
-        if got != due
+        f"readout {at + 1} is slice {got[0]}, shot {got[1]}; due are slice {wanted[0]}, shot {wanted[1]}"
+        for at, (got, wanted) in enumerate(zip(played_order, due.order, strict=False))
+        if got != wanted
     ]
     out = [
         Check(
-            name="design.readouts", held=len(imaging) == len(wanted), value=len(imaging), limit=len(wanted),
-            remedy="" if len(imaging) == len(wanted) else "this is another design's file; export the design again",
+            name="design.readouts", held=len(imaging) == len(due.order), value=len(imaging), limit=len(due.order),
+            remedy="" if len(imaging) == len(due.order) else "this is another design's file; export the design again",
         ),
-        list_check("design.order", wrong, "for shot: for slice", "export the design again"),
+        list_check("design.order", wrong, due.order_text, "export the design again"),
         list_check(
-            "design.adc", _adc(imaging, design), f"{design.samples} samples of {design.dwell_s * 1e6:g} us",
+            "design.adc", _adc(imaging, due), f"{due.samples} samples of {due.dwell_s * 1e6:g} us",
             "export the design again",
         ),
-        _k(imaging, design),
+        _k(imaging, due),
     ]  # fmt: skip
-    if len(played.excitations) > 1:
-        out.append(_rewound(played, design))
+    if isinstance(design, MaskDesign):
+        out += line_checks(imaging, design)
+    if isinstance(design, MaskDesign) and design.play.sequence == "tse":
+        out += train_checks(played, design)
+    elif len(played.excitations) > 1:
+        out.append(_rewound(played, due))
     return out
 
 
-def _adc(imaging: list[Readout], design: TrajectoryDesign) -> list[str]:
+def _due_shots(design: TrajectoryDesign) -> Due:
+    return Due(
+        order=[(index, shot) for shot in range(design.shots) for index in range(design.geometry.slices)],
+        order_text="for shot: for slice",
+        samples=design.samples,
+        dwell_s=design.dwell_s,
+        k_per_m=dict(enumerate(design.k_per_m)),
+        geometry=design.geometry,
+    )
+
+
+def _due_lines(design: MaskDesign) -> Due:
+    return Due(
+        order=list(plan_mask(design).order),
+        order_text=f"lines {design.play.line_order}",
+        samples=design.oversampling * design.geometry.matrix[0],
+        dwell_s=design.dwell_s / design.oversampling,
+        k_per_m=dict(zip(design.lines.tolist(), line_k(design, design.lines), strict=True)),
+        geometry=design.geometry,
+    )
+
+
+def _adc(imaging: list[Readout], due: Due) -> list[str]:
     return [
         f"readout {at + 1}: {readout.samples} samples of {readout.dwell_s * 1e6:g} us"
         for at, readout in enumerate(imaging)
-        if readout.samples != design.samples or abs(readout.dwell_s - design.dwell_s) > 1e-12
+        if readout.samples != due.samples or abs(readout.dwell_s - due.dwell_s) > 1e-12
     ]
 
 
-def _k(imaging: list[Readout], design: TrajectoryDesign) -> Check:
+def _k(imaging: list[Readout], due: Due) -> Check:
     """Largest distance between played and designed k over all samples, in cycles per FOV (z counts too)."""
-    fov = np.array([*design.geometry.fov_m, max(design.geometry.fov_m)])
+    fov = np.array([*due.geometry.fov_m, max(due.geometry.fov_m)])
     worst, where = 0.0, ""
     for at, readout in enumerate(imaging):
         shot = readout.labels.get("LIN", -1)
-        if not 0 <= shot < design.shots or readout.samples != design.samples:
+        if shot not in due.k_per_m or readout.samples != due.samples:
             worst, where = float("inf"), f"readout {at + 1}: no such shot in the design"
             break
         difference = readout.k_per_m * fov
-        difference[:, :2] -= design.k_per_m[shot] * fov[:2]
+        difference[:, :2] -= due.k_per_m[shot] * fov[:2]
         sizes = np.linalg.norm(difference, axis=1)
         sample = int(np.argmax(sizes))
         if sizes[sample] > worst or not where:
@@ -71,8 +119,8 @@ def _k(imaging: list[Readout], design: TrajectoryDesign) -> Check:
     )  # fmt: skip
 
 
-def _rewound(played: PlayedSequence, design: TrajectoryDesign) -> Check:
-    moments = np.abs(moments_between_excitations(played)[:, :2]) * np.array(design.geometry.fov_m)
+def _rewound(played: PlayedSequence, due: Due) -> Check:
+    moments = np.abs(moments_between_excitations(played)[:, :2]) * np.array(due.geometry.fov_m)
     at = int(np.argmax(moments.max(axis=1)))
     worst = float(moments[at].max())
     held = worst <= K_LIMIT_CYCLES

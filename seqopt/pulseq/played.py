@@ -54,6 +54,8 @@ class Readout:
     """(samples, 3) moment since its block's start; shared between readouts that play the same block."""
     offset_per_m: FloatArray = field(repr=False)
     """(3,) k at its block's start."""
+    signal_phase_rad: float = 0.0
+    """Phase that the pulses gave the signal: the excitation's, turned over by each refocusing pulse since."""
 
     @property
     def is_noise(self) -> bool:

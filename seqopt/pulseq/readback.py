@@ -45,6 +45,7 @@ class PlayedSequence:
         self.readouts: list[Readout] = []
         self.label_history: list[tuple[int, str, str, int]] = []
         """(block, SET or INC, label, value) in play order."""
+        self._signal_phase_rad = 0.0
         self._play()
 
     @property
@@ -221,6 +222,7 @@ class PlayedSequence:
                         excitation_index=len(self.excitations) - 1,
                         local_moment_per_m=local[key],
                         offset_per_m=moments[block] + offset,
+                        signal_phase_rad=self._signal_phase_rad,
                     )
                 )
 
@@ -267,8 +269,12 @@ class PlayedSequence:
         reached: FloatArray = moment + self.moment_of(key, at)[0]
         if use == "e":
             self.excitations.append(pulse)
+            self._signal_phase_rad = pulse.phase_rad
             return -reached
-        return -2 * reached - offset if use == "r" else offset
+        if use == "r":  # the magnetisation lies 90 degrees from the pulse that excited it
+            self._signal_phase_rad = 2 * pulse.phase_rad - self._signal_phase_rad - np.pi
+            return -2 * reached - offset
+        return offset
 
     def _apply_labels(self, block: int, entry: int, labels: dict[str, int]) -> None:
         rows = self._extension_list(entry)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqopt.core import Geometry, TrajectoryDesign
+from seqopt.core import Geometry, MaskDesign, TrajectoryDesign
 from seqopt.encoding.nufft import Nufft
 from seqopt.errors import SeqoptError, reject
 from seqopt.images.augment import complex_noise, noise_sigma, smooth_phase
@@ -52,15 +52,31 @@ def simulate(
     seed: int = 0,
     truth: Path | None = None,
 ) -> SimulationSummary:
-    """Play the .seq of a design directory on one image a slice and write the acquired data in play order.
-
-    The images are held-out test slices of ``images`` (None: the embedded brain) on a grid twice as fine, with a smooth
-    random phase; ``snr`` is their mean over the standard deviation of one channel's complex noise. ``truth`` takes the
-    image that a perfect reconstruction gives, as an MRD series or .npy. Raises `SeqoptError` for a directory without
-    .seq or header, or where the two do not belong together.
-    """
-    design = load_design(design_path)
+    """Play the .seq of a design directory on one image a slice and write the acquired data; see ``simulate_design``."""
     folder = design_path if design_path.is_dir() else design_path.parent
+    design = load_design(design_path)
+    return simulate_design(design, folder, out, images=images, coils=coils, snr=snr, seed=seed, truth=truth)
+
+
+def simulate_design(
+    design: TrajectoryDesign | MaskDesign,
+    folder: Path,
+    out: Path,
+    *,
+    images: Path | None = None,
+    coils: int = 8,
+    snr: float = 30.0,
+    seed: int = 0,
+    truth: Path | None = None,
+) -> SimulationSummary:
+    """Play ``<name>.seq`` of ``folder`` on one image a slice and write the acquired data in play order.
+
+    K and phase of each readout are those of the .seq; the design gives geometry, dwell and name only. The images are
+    held-out test slices of ``images`` (None: the embedded brain) on a grid twice as fine, with a smooth random phase;
+    ``snr`` is their mean over the standard deviation of one channel's complex noise (of a mask, once its readout
+    oversampling is removed). ``truth`` takes the image that a perfect reconstruction gives, as an MRD series or .npy.
+    Raises `SeqoptError` for a directory without .seq or header, or where the two do not belong together.
+    """
     played, header = _played(folder, design)
     if truth is not None and truth.suffix not in (".npy", ".mrd", ".h5"):
         raise reject("truth", got=truth.name, expected="a name ending in .npy, .mrd or .h5", remedy="rename it")
@@ -89,7 +105,7 @@ def simulate(
     )
 
 
-def _played(folder: Path, design: TrajectoryDesign) -> tuple[list[Readout], Path]:
+def _played(folder: Path, design: TrajectoryDesign | MaskDesign) -> tuple[list[Readout], Path]:
     """The readouts of the .seq and the header file that plans the same ones."""
     sequence, header = (folder / f"{design.name}{ending}" for ending in (".seq", ".mrd"))
     for path in (sequence, header):
@@ -159,10 +175,9 @@ def _signals(
 
 
 def _through_slice(readout: Readout, geometry: Geometry) -> AnyArray:
-    """(samples,) complex: dephasing across a box slice, and the pulse's phase as the receiver sees it."""
-    pulse_rad = readout.excitation.phase_rad if readout.excitation is not None else 0.0
+    """(samples,) complex: dephasing across a box slice, and the pulses' phase as the receiver sees it."""
     dephasing = np.sinc(readout.k_per_m[:, 2] * geometry.slice_thickness_m)
-    return np.asarray(dephasing * np.exp(1j * (pulse_rad - readout.phase_rad)))
+    return np.asarray(dephasing * np.exp(1j * (readout.signal_phase_rad - readout.phase_rad)))
 
 
 def _write_truth(path: Path, images: AnyArray, geometry: Geometry) -> None:

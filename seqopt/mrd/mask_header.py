@@ -1,0 +1,85 @@
+"""The MRD hand-over of a mask: header and one acquisition a line in play order, without a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from seqopt.core import MaskDesign
+from seqopt.errors import SeqoptError
+from seqopt.mrd.acquisitions import PlannedReadout
+from seqopt.mrd.header import write_readouts
+from seqopt.mrd.placement import Placement
+from seqopt.mrd.xml_header import HeaderFields, LineEncoding
+
+
+def write_mask_header(
+    path: Path,
+    design: MaskDesign,
+    *,
+    te_s: float,
+    tr_s: float,
+    order: Sequence[tuple[int, int]],
+    noise_readouts: int,
+    seq_md5: str,
+    echoes: Sequence[int] = (),
+    echo_spacing_s: float | None = None,
+    coils: int = 1,
+) -> None:
+    """Write ``<name>.mrd``: what the scanner will play, line by line, with zeros in place of the data.
+
+    In: ``order`` the (slice, line) of each imaging readout as played, after ``noise_readouts`` noise readouts of the
+    same length, and ``echoes`` the place of each in its echo train. Readouts hold oversampled samples with k = 0 on the
+    middle one; the header's encoded space is oversampled, its reconstruction space is not. Data join by position
+    (`write_scan`).
+    """
+    geometry = design.geometry
+    wanted = sorted((slice_, line) for slice_ in range(geometry.slices) for line in design.lines.tolist())
+    if sorted(order) != wanted or len(echoes) not in (0, len(order)):
+        raise SeqoptError(
+            f"play order of {design.name}: got {len(order)} readouts and {len(echoes)} echoes, expected each of "
+            f"{geometry.slices} slices x {design.shots} lines once; write the sequence and the header from one design"
+        )
+    samples, dwell_s = design.oversampling * geometry.matrix[0], design.dwell_s / design.oversampling
+    calibration = set(design.calibration_lines.tolist())
+    imaging = [
+        PlannedReadout(
+            samples=samples,
+            dwell_s=dwell_s,
+            slice=slice_,
+            shot=line,
+            echo_sample=samples // 2,
+            cartesian=True,
+            segment=echo,
+            calibration=line in calibration,
+        )
+        for (slice_, line), echo in zip(order, echoes or [0] * len(order), strict=True)
+    ]
+    tse = design.play.sequence == "tse"
+    flip_rad = np.pi / 2 if tse else design.protocol.flip_rad
+    fields = HeaderFields(
+        geometry=geometry,
+        shots=design.shots,
+        samples=samples,
+        echo_sample=samples // 2,
+        coils=coils,
+        field_t=design.scanner.field_t,
+        vendor=design.scanner.vendor,
+        model=design.scanner.name,
+        te_s=te_s,
+        tr_s=tr_s,
+        flip_deg=round(float(np.degrees(flip_rad)), 9),
+        protocol=design.name,
+        trajectory=design.family,
+        seq_md5=seq_md5,
+        lines=LineEncoding(
+            oversampling=design.oversampling,
+            calibration=design.calibration,
+            echo_train=design.play.echo_train if tse else 1,
+            echo_spacing_s=echo_spacing_s,
+        ),
+    )
+    noise = PlannedReadout(samples=samples, dwell_s=dwell_s)
+    write_readouts(path, fields, [noise] * noise_readouts + imaging, Placement.axial(geometry))
