@@ -12,7 +12,7 @@ from seqopt.errors import SeqoptError, reject
 
 FORMAT_VERSION = 1
 _COMMENTS = {
-    "method": "adjoint, cg-sense, unet or unrolled",
+    "method": "adjoint, cg-sense, unet or unrolled; of lines zero-filled, cg-sense, l1-wavelet, grappa or unet",
     "regularisation": "relative to a unitary-scaled encoding",
     "maps": "coil maps from the centre of the data: walsh or espirit",
     "calibration": "side of the k-space centre for the coil maps, in 1/FOV",

@@ -52,10 +52,14 @@ def read_scan(path: Path, design: TrajectoryDesign | None = None) -> Scan:
     Averages are averaged; of repetitions, contrasts, phases and sets the first is taken, and a note says so.
     Raises `SeqoptError` for files that are missing, foreign, truncated, damaged, or of another design.
     """
-    raw = read_raw(path)
+    return sort_scan(read_raw(path), path, design)
+
+
+def sort_scan(raw: RawFile, path: Path, design: TrajectoryDesign | None = None) -> Scan:
+    """What `read_scan` does, of a file that was read already."""
     notes: list[str] = []
-    noise = [item for item in raw.acquisitions if item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
-    groups = _sorted_readouts(path, _imaging(raw, path, notes), notes)
+    noise = noise_readouts(raw)
+    groups = sorted_readouts(path, imaging_readouts(raw, path, notes), notes)
     slices = sorted({key[0] for key in groups})
     shots = sorted({key[1] for key in groups})
     if design is not None:
@@ -77,7 +81,7 @@ def read_scan(path: Path, design: TrajectoryDesign | None = None) -> Scan:
         k_per_m=trajectory.k_per_m,
         geometry=geometry,
         dwell_s=_dwell_s(first, design),
-        noise=_noise(noise, samples.shape[1], path),
+        noise=noise_samples(noise, samples.shape[1], path),
         noise_dwell_s=1e-6 * noise[0].sample_time_us if noise and noise[0].sample_time_us > 0 else None,
         weights=trajectory.weights,
         design_signature=user_string(raw.header, SIGNATURE_NAME),
@@ -92,7 +96,7 @@ def read_plan(path: Path) -> tuple[npt.NDArray[np.float64], float | None]:
     Raises `SeqoptError` for files that are missing, foreign or damaged, or that hold no trajectory.
     """
     raw = read_raw(path)
-    groups = _sorted_readouts(path, _imaging(raw, path, []), [])
+    groups = sorted_readouts(path, imaging_readouts(raw, path, []), [])
     first = min(slice_ for slice_, _ in groups)
     order = [items[0] for (slice_, _), items in sorted(groups.items()) if slice_ == first]
     lengths = {item.number_of_samples - item.discard_pre - item.discard_post for item in order}
@@ -102,13 +106,26 @@ def read_plan(path: Path) -> tuple[npt.NDArray[np.float64], float | None]:
     return read_trajectory(path, raw, [order], []).k_per_m, dwell_s if dwell_s > 0 else None
 
 
-def _imaging(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd.Acquisition]:
+def noise_readouts(raw: RawFile) -> list[ismrmrd.Acquisition]:
+    """Readouts of noise alone."""
+    return [item for item in raw.acquisitions if item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+
+
+def is_imaging(item: ismrmrd.Acquisition) -> bool:
+    """Whether a readout encodes the image, be it calibration as well."""
+    if item.isFlagSet(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING):
+        return True
+    return not any(item.isFlagSet(flag) for flag in _NOT_IMAGING)
+
+
+def imaging_readouts(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd.Acquisition]:
+    """Readouts of the first repetition, contrast, phase and set that encode the image; refuses 3-D and none."""
     kept: list[ismrmrd.Acquisition] = []
     skipped = 0
     for item in raw.acquisitions:
         if item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
             continue
-        if item.encoding_space_ref != 0 or any(item.isFlagSet(flag) for flag in _NOT_IMAGING):
+        if item.encoding_space_ref != 0 or not is_imaging(item):
             skipped += 1
         else:
             kept.append(item)
@@ -126,10 +143,10 @@ def _imaging(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd.Acquisi
     return kept
 
 
-def _sorted_readouts(
-    path: Path, imaging: Sequence[ismrmrd.Acquisition], notes: list[str]
+def sorted_readouts(
+    path: Path, imaging: Sequence[ismrmrd.Acquisition], notes: list[str], *, word: str = "shot"
 ) -> dict[Key, list[ismrmrd.Acquisition]]:
-    """(slice, shot) -> its averages."""
+    """(slice, shot or line) -> its averages; ``word`` says to people which."""
     groups: dict[Key, list[ismrmrd.Acquisition]] = defaultdict(list)
     for item in imaging:
         groups[item.idx.slice, item.idx.kspace_encode_step_1].append(item)
@@ -137,7 +154,7 @@ def _sorted_readouts(
         averages = {item.idx.average for item in items}
         if len(averages) < len(items):
             raise SeqoptError(
-                f"{path}: slice {slice_} shot {shot} was recorded {len(items)} times but numbers {len(averages)} "
+                f"{path}: slice {slice_} {word} {shot} was recorded {len(items)} times but numbers {len(averages)} "
                 "averages; its counters are not set, give data of one repetition"
             )
     most = max(len(items) for items in groups.values())
@@ -161,26 +178,37 @@ def _samples(
     path: Path, order: list[list[list[ismrmrd.Acquisition]]], design: TrajectoryDesign | None
 ) -> npt.NDArray[np.complex64]:
     """(slices, coils, shots, samples), averages averaged and discards cut off."""
-    shapes = {kept(item).shape for row in order for items in row for item in items}
-    if len(shapes) > 1:
-        sizes = " and ".join(f"{channels} x {samples}" for channels, samples in sorted(shapes)[:3])
-        raise SeqoptError(f"{path}: readouts differ in size (channels x samples: {sizes}); give data of one protocol")
-    _, length = next(iter(shapes))
+    _, length = common_size(path, [item for row in order for items in row for item in items])
     if design is not None and length != design.samples:
         raise SeqoptError(
             f"{path}: readouts have {length} samples, but the design {design.name} has {design.samples}; "
             "give the design that was played"
         )
-    if length == 0:
-        raise SeqoptError(f"{path}: readouts hold no samples; give the acquired data, not a header alone")
     joined = np.stack(
         [np.stack([np.mean([kept(item) for item in items], axis=0) for items in row], 1) for row in order]
     )
+    check_values(path, joined)
+    return joined.astype(np.complex64)
+
+
+def common_size(path: Path, items: Sequence[ismrmrd.Acquisition]) -> tuple[int, int]:
+    """Channels and samples that all readouts have, discards cut off; refuses readouts that differ or are empty."""
+    shapes = {kept(item).shape for item in items}
+    if len(shapes) > 1:
+        sizes = " and ".join(f"{channels} x {samples}" for channels, samples in sorted(shapes)[:3])
+        raise SeqoptError(f"{path}: readouts differ in size (channels x samples: {sizes}); give data of one protocol")
+    channels, length = next(iter(shapes))
+    if length == 0:
+        raise SeqoptError(f"{path}: readouts hold no samples; give the acquired data, not a header alone")
+    return channels, length
+
+
+def check_values(path: Path, joined: npt.NDArray[Any]) -> None:
+    """Refuse samples with NaN or infinity, and a header whose samples are all zero."""
     if not np.isfinite(joined).all():
         raise SeqoptError(f"{path}: the acquired samples hold NaN or infinity; the file is damaged, export it again")
     if not joined.any():
         raise SeqoptError(f"{path}: all samples are zero; it is a header without data, give the acquired file")
-    return joined.astype(np.complex64)
 
 
 def kept(item: ismrmrd.Acquisition) -> npt.NDArray[np.complex64]:
@@ -210,7 +238,8 @@ def _trajectory(
     return Trajectory(k_per_m=design.k_per_m)
 
 
-def _noise(noise: list[ismrmrd.Acquisition], coils: int, path: Path) -> npt.NDArray[np.complex64] | None:
+def noise_samples(noise: list[ismrmrd.Acquisition], coils: int, path: Path) -> npt.NDArray[np.complex64] | None:
+    """(coils, n) of all noise readouts, one after the other; None without any."""
     if not noise:
         return None
     if any(item.active_channels != coils for item in noise):

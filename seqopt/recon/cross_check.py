@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from seqopt.core import Geometry
+from seqopt.encoding.cartesian import centred_fft2, centred_ifft2
 from seqopt.encoding.nufft import Nufft
 
 TOLERANCE = 1e-2
@@ -41,6 +42,22 @@ def sigpy_difference(
     played = operator.forward(torch.from_numpy(pixels)[None, None], k)[0, 0].numpy().ravel()
     peer = sigpy.nufft(pixels, coordinates, oversamp=_OVERSAMPLING, width=_WIDTH)
     return {"adjoint": _relative(ours, theirs), "forward": _relative(played, peer)}
+
+
+def sigpy_fft_difference(
+    samples: npt.NDArray[Any], image: npt.NDArray[Any], mask: npt.NDArray[np.bool_]
+) -> dict[str, float]:
+    """The same for Cartesian lines: samples (y, x) of one coil, zero where not acquired, image (y, x), mask (y,)."""
+    import sigpy
+
+    lines = (samples * mask[:, None]).astype(np.complex64)
+    pixels = image.astype(np.complex64)
+    ours = centred_ifft2(torch.from_numpy(lines)).numpy()
+    played = centred_fft2(torch.from_numpy(pixels)).numpy()[mask]
+    return {
+        "adjoint": _relative(ours, sigpy.ifft(lines)),
+        "forward": _relative(played, sigpy.fft(pixels)[mask]),
+    }
 
 
 def _relative(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:

@@ -43,11 +43,15 @@ class EncoderDecoder(nn.Module):
         for level, block in enumerate(self.down):
             features = block(functional.avg_pool2d(features, 2) if level else features)
             skips.append(features)
-        for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+        for rise, (block, skip) in enumerate(zip(self.up, reversed(skips[:-1]), strict=True)):
             wide = functional.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
-            features = block(torch.cat([wide, skip], 1))
+            features = block(torch.cat([wide, self.skipped(rise, skip, wide)], 1))
         result: Tensor = self.last(features)[:, :, : images.shape[-2], : images.shape[-1]]
         return result
+
+    def skipped(self, rise: int, skip: Tensor, wide: Tensor) -> Tensor:
+        """What passes straight across before step ``rise`` up, whose other input is ``wide``: here all of it."""
+        return skip
 
     def start_at_zero(self) -> None:
         """Let the output be zero until something is learned."""

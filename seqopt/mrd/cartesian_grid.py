@@ -1,0 +1,92 @@
+"""Where acquired Cartesian samples lie in k-space: by the design that was played, or by the header of anyone's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import Geometry, MaskDesign
+from seqopt.errors import SeqoptError
+from seqopt.mrd.files import RawFile
+from seqopt.mrd.from_header import read_geometry
+
+ComplexArray = npt.NDArray[np.complex64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CartesianGrid:
+    """The encoding of one file."""
+
+    samples: int
+    """Of the encoded field of view along x, oversampling included."""
+    kept: int
+    """Pixels along x that remain of them in the image's field of view."""
+    centre_line: int
+    """The counter kspace_encode_step_1 of ky = 0."""
+    encoded: Geometry
+    """What is reconstructed: larger than the image along y where the phase encoding was oversampled."""
+    image: Geometry
+
+    def line(self, counter: int) -> int:
+        """Number of a line in the encoded matrix; outside of it where the image's resolution is lower."""
+        return counter - self.centre_line + self.encoded.matrix[1] // 2
+
+    def without_oversampling(self, samples: ComplexArray) -> ComplexArray:
+        """Samples (..., samples) at spacing 1 / encoded FOV -> (..., matrix x) at 1 / FOV, of the same scale."""
+        if self.kept < self.samples:
+            pixels = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(samples, axes=-1), axis=-1), axes=-1)
+            first = self.samples // 2 - self.kept // 2
+            pixels = np.fft.ifftshift(pixels[..., first : first + self.kept], axes=-1)
+            samples = np.fft.fftshift(np.fft.fft(pixels, axis=-1), axes=-1)
+        return centred(samples, self.encoded.matrix[0], self.kept // 2).astype(np.complex64)
+
+
+def centred(samples: npt.NDArray[Any], size: int, centre: int) -> npt.NDArray[Any]:
+    """(..., n) moved so that sample ``centre`` becomes sample ``size`` // 2 of (..., size); zeros and cuts outside."""
+    length, start = samples.shape[-1], size // 2 - centre
+    first, last = max(0, start), min(size, start + length)
+    moved = np.zeros((*samples.shape[:-1], size), samples.dtype)
+    moved[..., first:last] = samples[..., first - start : last - start]
+    return moved
+
+
+def grid_of_design(design: MaskDesign) -> CartesianGrid:
+    """Lines are numbered as the design numbers them."""
+    x, y = design.geometry.matrix
+    return CartesianGrid(
+        samples=x * design.oversampling, kept=x, centre_line=y // 2, encoded=design.geometry, image=design.geometry
+    )
+
+
+def grid_of_header(raw: RawFile, path: Path, notes: list[str], *, slices: int) -> CartesianGrid:
+    """By encodedSpace, reconSpace and the centre of encodingLimits; notes say what was assumed.
+
+    Raises `SeqoptError` for an encoded field of view that is smaller than the image's.
+    """
+    image = read_geometry(raw, path, slices=slices)
+    encoding = raw.header.encoding[0]
+    space = encoding.encodedSpace
+    fov_m = 1e-3 * space.fieldOfView_mm.x, 1e-3 * space.fieldOfView_mm.y
+    larger = tuple(encoded / wanted for encoded, wanted in zip(fov_m, image.fov_m, strict=True))
+    if not all(0.995 <= ratio <= 16 for ratio in larger):
+        raise SeqoptError(
+            f"{path}: the header's encoded field of view is {larger[0]:.3g} x {larger[1]:.3g} times the image's, "
+            "expected 1 or more; correct the header or give the design with --design"
+        )
+    encoded = image
+    if larger[1] > 1.005:
+        rows = 2 * round(larger[1] * image.matrix[1] / 2)
+        encoded = replace(image, fov_m=(image.fov_m[0], fov_m[1]), matrix=(image.matrix[0], rows))
+        notes.append(f"phase oversampling: {rows} rows are reconstructed, the {image.matrix[1]} in the middle are kept")
+    limits = encoding.encodingLimits.kspace_encoding_step_1
+    centre_line = int(limits.center) if limits is not None else 0
+    if centre_line == 0:
+        centre_line = int(space.matrixSize.y) // 2
+        notes.append(f"the header states no centre of the phase encoding; line {centre_line} was taken")
+    samples = int(space.matrixSize.x)
+    kept = min(samples, round(samples / larger[0]))
+    return CartesianGrid(samples=samples, kept=kept, centre_line=centre_line, encoded=encoded, image=image)

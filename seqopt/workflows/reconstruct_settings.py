@@ -1,0 +1,98 @@
+"""What a reconstruction is asked to do: settings, network weights, and the whitening of the coils."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import CartesianData, KspaceData
+from seqopt.errors import SeqoptError
+from seqopt.mrd.recon_config import ReconConfig, read_recon_config
+from seqopt.recon import prewhiten as white
+from seqopt.recon.cartesian import DEFAULTS, cartesian_reconstructions
+from seqopt.recon.coil_maps import map_methods
+from seqopt.recon.registry import TRAINED, reconstructions, require_weights
+from seqopt.workflows.store import load_network
+
+AnyArray = npt.NDArray[Any]
+DENSITIES = ("pipe-menon", "file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The design's ``recon.toml``, or what is usual, with the options that come first."""
+
+    config: ReconConfig
+    chosen: frozenset[str]
+    """Settings that an option, or a ``recon.toml`` for the same method, states."""
+
+    def for_cartesian(self) -> ReconConfig:
+        """With the method's own iterations and regularisation, where nobody stated others."""
+        if self.config.method not in DEFAULTS:
+            return self.config
+        usual = dict(zip(("iterations", "regularisation"), DEFAULTS[self.config.method], strict=True))
+        changes: dict[str, Any] = {name: value for name, value in usual.items() if name not in self.chosen}
+        return replace(self.config, **changes)
+
+
+def settle(design_path: Path | None, options: Mapping[str, Any]) -> Settings:
+    """Settings from the design's folder and ``options``, of which None leaves what the folder says.
+
+    Raises `SeqoptError` for unknown names, before anything is read.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    config, chosen = ReconConfig(cross_check=True), set(given)
+    if design_path is not None:
+        folder = design_path if design_path.is_dir() else design_path.parent
+        if (folder / "recon.toml").exists():
+            config = read_recon_config(folder / "recon.toml")
+            if given.get("method", config.method) == config.method:
+                chosen |= {"iterations", "regularisation"}
+    config = replace(config, **given)
+    known = list(dict.fromkeys([*reconstructions, *cartesian_reconstructions]))
+    if config.method not in known:
+        raise SeqoptError(f"unknown reconstruction {config.method!r}; known: {', '.join(known)}")
+    map_methods[config.maps]
+    if config.density not in DENSITIES:
+        raise SeqoptError(f"unknown density compensation {config.density!r}; known: {', '.join(DENSITIES)}")
+    return Settings(config=config, chosen=frozenset(chosen))
+
+
+def require_method(method: str, known: Iterable[str], scan_path: Path, *, data: str) -> None:
+    """Refuse a method that is not for the ``data``, in words, that the scan holds."""
+    if method not in known:
+        raise SeqoptError(
+            f"the method {method!r} is not for {data} as {scan_path.name} holds; known for them: {', '.join(known)}"
+        )
+
+
+def network_of(config: ReconConfig, design_path: Path | None) -> Mapping[str, AnyArray] | None:
+    """Weights of the method's network, None where it has none."""
+    if config.method not in TRAINED:
+        return None
+    return require_weights(config.method, load_network(design_path, config.method) if design_path else None)
+
+
+def signature_notes(played: str | None, config: ReconConfig) -> list[str]:
+    """A note where the data name another sequence than the design."""
+    if config.seq_md5 and played and played != config.seq_md5:
+        return [f"the data name the sequence {played[:8]}, the design's is {config.seq_md5[:8]}: was it exported anew?"]
+    return []
+
+
+def whitening_of(
+    data: KspaceData | CartesianData, config: ReconConfig, notes: list[str]
+) -> npt.NDArray[np.complex128] | None:
+    """The matrix that whitens the coils, (coils, coils); None where it is not wanted or there is no noise readout."""
+    if not config.prewhiten:
+        return None
+    if data.noise is None or not data.noise.any():
+        notes.append("no noise readout, so the coils were not prewhitened")
+        return None
+    covariance = white.noise_covariance(data.noise, noise_dwell_s=data.noise_dwell_s, dwell_s=data.dwell_s)
+    return white.whitening_matrix(covariance)
