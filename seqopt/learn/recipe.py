@@ -70,7 +70,12 @@ class Recipe:
         if not 0.0 < self.coarse_share <= 1.0:
             raise reject("coarse share", got=self.coarse_share, expected="above 0 and up to 1", remedy="0.5 is usual")
         if not 0.0 <= self.adjoint_weight < math.inf:
-            raise reject("adjoint weight", got=self.adjoint_weight, expected="0 or more", remedy="0.2 to 1 for networks on the adjoint")
+            raise reject(
+                "adjoint weight",
+                got=self.adjoint_weight,
+                expected="0 or more",
+                remedy="0.2 to 1 for networks on the adjoint",
+            )
         if not 0 <= self.k_harmonics <= 32:
             raise reject("k harmonics", got=self.k_harmonics, expected="0..32", remedy="4 is plenty")
         if self.patience is not None and self.patience < 1:
