@@ -23,6 +23,22 @@ def read_nifti(path: Path, grid: Grid) -> Volume:
 
     Slices with hardly any object at both ends are left out. Raises for a file that is damaged or not one volume.
     """
+    stored, sizes_m = nifti_slices(path)
+    slices = checked(stored, path)
+    mask = object_mask(slices)
+    area = mask.sum(axis=(1, 2))
+    full = np.flatnonzero(area >= LEAST_AREA * area.max())
+    first, last = int(full[0]), int(full[-1]) + 1
+    images = resample(slices[first:last], step_m=sizes_m[1:], grid=grid, centre=middle_of(mask[first:last]))
+    return Volume(name=path.name, images=images, step_m=sizes_m[0])
+
+
+def nifti_slices(path: Path, *, channel: int | None = None) -> tuple[AnyArray, tuple[float, float, float]]:
+    """Axial slices (z, y, x) of a NIfTI or MGZ volume as stored, and their voxel sizes (z, y, x) in metres.
+
+    x runs to the patient's left and y to posterior; ``channel`` picks one of several volumes in the file. Raises
+    `SeqoptError` for a file that is damaged or not one volume.
+    """
     import nibabel
 
     try:
@@ -35,24 +51,27 @@ def read_nifti(path: Path, grid: Grid) -> Volume:
         raise SeqoptError(
             f"{path} cannot be read as NIfTI ({first_line(error)}); it is truncated or foreign"
         ) from error
-    array = array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+    if array.ndim == 4 and (array.shape[3] == 1 or channel is not None):
+        if not 0 <= (channel or 0) < array.shape[3]:
+            raise SeqoptError(f"{path}: got contrast {channel}, expected 0..{array.shape[3] - 1}; the file has no more")
+        array = array[..., channel or 0]
     if array.ndim != 3:
         raise SeqoptError(f"{path}: got a volume of shape {array.shape}, expected (x, y, z); give one volume a file")
     if not (np.isfinite(sizes_m).all() and (sizes_m > 1e-5).all() and (sizes_m < 0.1).all()):
         raise SeqoptError(f"{path}: voxel sizes of {sizes_m} m in the header, expected 0.00001..0.1; mend the header")
-    slices = checked(array, path).transpose(2, 1, 0)[:, ::-1, ::-1]  # right, anterior -> left, posterior
-    mask = np.abs(slices) > 0.1 * np.quantile(np.abs(slices), 0.999)
-    area = mask.sum(axis=(1, 2))
-    full = np.flatnonzero(area >= LEAST_AREA * area.max())
-    first, last = int(full[0]), int(full[-1]) + 1
-    middle = [float(np.flatnonzero(mask[first:last].any(axis=axes))[[0, -1]].mean()) for axes in ((0, 2), (0, 1))]
-    images = resample(
-        slices[first:last],
-        step_m=(float(sizes_m[1]), float(sizes_m[0])),
-        grid=grid,
-        centre=(middle[0], middle[1]),
-    )
-    return Volume(name=path.name, images=images, step_m=float(sizes_m[2]))
+    slices = array.transpose(2, 1, 0)[:, ::-1, ::-1]  # right, anterior -> left, posterior
+    return slices, (float(sizes_m[2]), float(sizes_m[1]), float(sizes_m[0]))
+
+
+def object_mask(slices: AnyArray) -> npt.NDArray[np.bool_]:
+    """(z, y, x) where a volume holds something."""
+    return np.asarray(np.abs(slices) > 0.1 * np.quantile(np.abs(slices), 0.999))
+
+
+def middle_of(mask: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Row and column in the middle of what is true in (z, y, x)."""
+    middle = [float(np.flatnonzero(mask.any(axis=axes))[[0, -1]].mean()) for axes in ((0, 2), (0, 1))]
+    return middle[0], middle[1]
 
 
 def read_array(path: Path, grid: Grid) -> Volume:

@@ -5,15 +5,14 @@ Source: Razumov, Rogov, Dylov, 2022 (IGS), section "Targets", there for Cartesia
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from seqopt.errors import SeqoptError, reject
-from seqopt.recon.unet import EncoderDecoder
+from seqopt.errors import SeqoptError
+from seqopt.learn.train_task import LabelledBatch, Task, Watch, train_task
 from seqopt.registry import Registry
 
 TISSUES = ("GM", "WM")
@@ -22,66 +21,121 @@ CLASSES = ("background and CSF", *TISSUES)
 """What each pixel may be; the first is whatever is no tissue."""
 STEPS = 100
 
-LabelledBatch = Callable[[int], tuple[Tensor, Tensor]]
-"""Step -> images (batch, y, x), complex or magnitude, and tissue maps (batch, tissues, y, x): of the step alone."""
 
+class Segmentation(Task):
+    """Which class each pixel of a magnitude image shows, by a small U-Net; the first class is the background.
 
-class Segmentation(nn.Module):
-    """Which tissue each pixel of a magnitude image shows, by a small U-Net."""
+    Labels are class numbers (batch, y, x), or maps (batch, classes - 1, y, x) in 0..1 of all classes but the first.
+    """
 
+    kind = "segmentation"
+    rate = 3e-2
     channels = TISSUES
-    classes = CLASSES
 
-    def __init__(self, width: int = 8, levels: int = 4) -> None:
-        super().__init__()
-        self.network = EncoderDecoder(1, len(CLASSES), channels=width, levels=levels)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Magnitude (batch, y, x) -> logits (batch, classes, y, x).
-
-        Each image is scaled by its intensity-weighted mean, which does not depend on how much of it is background.
-        """
-        scale = images.square().sum((-2, -1), keepdim=True) / images.sum((-2, -1), keepdim=True).clamp_min(1e-12)
-        logits: Tensor = self.network((images / scale.clamp_min(1e-12))[:, None])
-        return logits
+    def __init__(
+        self, width: int = 8, levels: int = 4, *, classes: Sequence[str] = CLASSES, network: str = "unet"
+    ) -> None:
+        super().__init__(network, classes, width=width, levels=levels)
 
     def loss(self, estimate: Tensor, labels: Tensor) -> Tensor:
-        """Soft Dice loss of the tissues plus cross-entropy, means over the images; differentiable in the estimate.
+        """Soft Dice loss of the structures plus cross-entropy, means over the images; differentiable in the estimate.
 
-        In: magnitude (batch, y, x); tissue maps (batch, tissues, y, x) in 0..1. Source: the IGS paper, eq. 2 and 3.
+        In: magnitude (batch, y, x); labels. Source: the IGS paper, eq. 2 and 3.
         """
-        logits, truth = self(estimate), class_maps(labels)
-        chance, wanted = logits.softmax(1)[:, 1:].flatten(2), truth[:, 1:].flatten(2)
-        overlap = (2.0 * (chance * wanted).sum(-1) + 1.0) / (chance.sum(-1) + wanted.sum(-1) + 1.0)
-        total: Tensor = 1.0 - overlap.mean() + functional.cross_entropy(logits, truth)
-        return total
+        logits = self(estimate)
+        truth = self._truth(labels, logits)
+        return _dice_loss(logits, truth) + functional.cross_entropy(logits, truth)
+
+    def dice_loss(self, estimate: Tensor, labels: Tensor) -> Tensor:
+        """Soft Dice loss, mean over images and structures (the background is none). Source: the IGS paper, eq. 2."""
+        logits = self(estimate)
+        return _dice_loss(logits, self._truth(labels, logits))
+
+    def cross_entropy(self, estimate: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the pixels. Source: the IGS paper, eq. 3."""
+        logits = self(estimate)
+        return functional.cross_entropy(logits, self._truth(labels, logits))
 
     @torch.no_grad()
     def dice(self, estimate: Tensor, labels: Tensor) -> Tensor:
         """Dice coefficient of each image and class (batch, classes) by the likeliest class; 1 where both are empty."""
-        truth = class_maps(labels).flatten(2)
-        found = functional.one_hot(self(estimate).argmax(1), len(CLASSES)).permute(0, 3, 1, 2).flatten(2).to(truth)
+        logits = self(estimate)
+        truth = self._truth(labels, logits).flatten(2)
+        found = functional.one_hot(logits.argmax(1), len(self.classes)).permute(0, 3, 1, 2).flatten(2).to(truth)
         total = found.sum(-1) + truth.sum(-1)
         return torch.where(total > 0, 2.0 * (found * truth).sum(-1) / total.clamp_min(1.0), torch.ones_like(total))
 
-    def freeze(self) -> Segmentation:
-        """Itself, from now on a judge that does not learn."""
-        return self.eval().requires_grad_(False)
+    def _truth(self, labels: Tensor, logits: Tensor) -> Tensor:
+        return class_maps(labels, self.classes).to(logits)
+
+
+class Classification(Task):
+    """Which class a whole magnitude image belongs to; labels are class numbers (batch,)."""
+
+    kind = "classification"
+    rate = 3e-3
+
+    def __init__(
+        self, width: int = 8, levels: int = 4, *, classes: Sequence[str], network: str = "residual-classifier"
+    ) -> None:
+        super().__init__(network, classes, width=width, levels=levels)
+
+    def loss(self, estimate: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return self.cross_entropy(estimate, labels)
+
+    def cross_entropy(self, estimate: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the images. Source: the IGS paper, eq. 3."""
+        return functional.cross_entropy(self(estimate), self._truth(labels))
+
+    def soft_hinge(self, estimate: Tensor, labels: Tensor) -> Tensor:
+        """log(1 + exp(1 - margin)), mean over the images: the hinge with its corner rounded.
+
+        The margin is the logit of the true class less the (soft) largest of the others; with two classes, less the
+        other.
+        """
+        logits, truth = self(estimate), self._truth(labels)
+        others = logits.scatter(1, truth[:, None], -torch.inf).logsumexp(1)
+        return functional.softplus(1.0 - (logits.gather(1, truth[:, None])[:, 0] - others)).mean()
+
+    @torch.no_grad()
+    def classify(self, estimate: Tensor) -> Tensor:
+        """The likeliest class of each image, (batch,)."""
+        logits: Tensor = self(estimate)
+        return logits.argmax(1)
+
+    def _truth(self, labels: Tensor) -> Tensor:
+        if labels.ndim != 1 or labels.is_floating_point():
+            raise SeqoptError(f"labels of shape {tuple(labels.shape)}, expected one class number an image (batch,)")
+        return labels
 
 
 tasks: Registry[type[Segmentation]] = Registry("task")
+"""Tasks whose labels are the maps of an `ImageSet`."""
 tasks.register("segmentation")(Segmentation)
 
 
-def class_maps(tissues: Tensor) -> Tensor:
-    """Tissue maps (batch, tissues, y, x) in 0..1 -> each pixel's likeliest class, one-hot (batch, classes, y, x)."""
-    if tissues.ndim != 4 or tissues.shape[1] != len(TISSUES):
+def _dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    chance, wanted = logits.softmax(1)[:, 1:].flatten(2), truth[:, 1:].flatten(2)
+    overlap = (2.0 * (chance * wanted).sum(-1) + 1.0) / (chance.sum(-1) + wanted.sum(-1) + 1.0)
+    return 1.0 - overlap.mean()
+
+
+def class_maps(labels: Tensor, classes: Sequence[str] = CLASSES) -> Tensor:
+    """Each pixel's class, one-hot (batch, classes, y, x), of class numbers (batch, y, x) or of maps.
+
+    Maps (batch, classes - 1, y, x) in 0..1 leave out the first class, which has the rest; the likeliest class wins.
+    """
+    if labels.ndim == 3 and not labels.is_floating_point():
+        return functional.one_hot(labels.long(), len(classes)).permute(0, 3, 1, 2)
+    if labels.ndim != 4 or labels.shape[1] != len(classes) - 1:
         raise SeqoptError(
-            f"labels of shape {tuple(tissues.shape)}, expected the maps {', '.join(TISSUES)} (batch, tissues, y, x)"
+            f"labels of shape {tuple(labels.shape)}, expected the maps {', '.join(classes[1:])} "
+            "(batch, maps, y, x) or whole numbers (batch, y, x)"
         )
-    rest = 1.0 - tissues.sum(1, keepdim=True)
-    likeliest = torch.cat([rest, tissues], 1).argmax(1)
-    return functional.one_hot(likeliest, len(CLASSES)).permute(0, 3, 1, 2).to(tissues)
+    rest = 1.0 - labels.sum(1, keepdim=True)
+    likeliest = torch.cat([rest, labels], 1).argmax(1)
+    return functional.one_hot(likeliest, len(classes)).permute(0, 3, 1, 2).to(labels)
 
 
 def train_segmenter(
@@ -90,29 +144,12 @@ def train_segmenter(
     steps: int = STEPS,
     seed: int,
     device: torch.device | str = "cpu",
-    rate: float = 3e-2,
-    each: Callable[[int, float], None] = lambda *_: None,
-    **sizes: int,
+    rate: float = Segmentation.rate,
+    each: Watch = lambda *_: None,
+    width: int = 8,
+    levels: int = 4,
 ) -> Segmentation:
-    """A frozen `Segmentation` of these ``sizes``, trained on fully sampled images; ``each(steps done, loss)`` watches.
-
-    The result depends on the seed and the batches alone. Raises `SeqoptError` when there is no step or it diverges.
-    """
-    if steps < 1:
-        raise reject("steps of the segmentation network", got=steps, expected="1 or more", remedy=f"{STEPS} is usual")
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        task = Segmentation(**sizes).to(device)
-        optimiser = torch.optim.Adam(task.parameters(), rate)
-        for index in range(steps):
-            rise = min(1.0, (index + 1) / 10)
-            optimiser.param_groups[0]["lr"] = rate * rise * (0.02 + 0.49 * (1.0 + math.cos(math.pi * index / steps)))
-            images, labels = (one.to(device) for one in batch_of(index))
-            loss = task.loss(images.abs(), labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            if not bool(torch.isfinite(loss)):
-                raise SeqoptError(f"the segmentation network diverged at step {index}; check the images")
-            each(index + 1, float(loss.detach()))
-    return task.freeze()
+    """A frozen `Segmentation` into the tissues, of this size, trained as `train_task` does."""
+    return train_task(
+        lambda: Segmentation(width, levels), batch_of, steps=steps, seed=seed, device=device, rate=rate, each=each
+    )
