@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from seqopt.cli.design_options import make_request, recipe_option, shared_options
+from seqopt.cli.mask_options import IGS, MASK_ONLY, DesignCommand, make_mask_request, mask_options, refuse_foreign
 
 _STAGES = {  # stage: rough seconds of the quick preset on two cores, to weigh the overall bar
     "images": 10.0,
@@ -23,15 +24,18 @@ _STAGES = {  # stage: rough seconds of the quick preset on two cores, to weigh t
 }
 
 
-@click.command("design")
+@click.command("design", cls=DesignCommand)
 @recipe_option
 @click.option(
     "--traj",
     default="radial",
     show_default=True,
-    help="cartesian, cartesian-vd, radial, spiral, spiral-in-out, spiral-vd, epi, propeller, rosette or file:PATH.",
+    help="cartesian, cartesian-vd, radial, spiral, spiral-in-out, spiral-vd, epi, propeller, rosette, file:PATH, or "
+    "igs for a Cartesian mask.",
 )
-@click.option("--shots", type=int, help="Shots (excitations) a slice.  [default: 16, or the file's]")
+@click.option(
+    "--shots", type=int, help="Shots (excitations) a slice; of a mask its lines.  [default: 16, or the file's]"
+)
 @click.option("--golden", is_flag=True, help="Golden-angle increments between shots.")
 @click.option("--trajectory-unit", help="Unit of k in an .npy or .npz: 1/m, 1/fov, cycles or radians.")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory to write.  [default: designs/TRAJ-SHOTS]")
@@ -39,12 +43,14 @@ _STAGES = {  # stage: rough seconds of the quick preset on two cores, to weigh t
     "--warm-start", type=click.Path(path_type=Path), help="Learn on from an earlier design: its directory or design.h5."
 )
 @shared_options
+@mask_options
 @click.option("--distributed", is_flag=True, help="One of several processes of torchrun or srun (docs/cluster.md).")
 @click.option("--amp", is_flag=True, help="Networks in bfloat16; on a GPU only.")
 @click.option("--compile", "compile", is_flag=True, help="Compile networks and ODE with torch.compile.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run in --out.")
 @click.option("--overwrite", is_flag=True, help="Replace what --out holds.")
-def command(**options: Any) -> int:
+@click.pass_context
+def command(context: click.Context, /, **options: Any) -> int:
     """Learn a sampling from images and write its certified sequence.
 
     Starts from a fixed trajectory, learns a better one jointly with a reconstruction, projects it onto what the
@@ -52,8 +58,43 @@ def command(**options: Any) -> int:
     recon.toml, certificate.json, scores.json and report.html. Exit 1 when the certificate of the written file does not
     hold.
 
+    With --traj igs, phase-encoding lines are chosen for what the images are for: to look at, to segment or to classify.
+    They are judged on held-out images against the usual masks.
+
     Example: seqopt design --traj radial --shots 16
+
+    Example: seqopt design --traj igs --shots 16 --task segmentation
     """
+    if options["traj"] == IGS:
+        return _design_mask(context, options)
+    refuse_foreign(context, masks=False)
+    return _design_trajectory({name: value for name, value in options.items() if name not in MASK_ONLY})
+
+
+def _design_mask(context: click.Context, options: dict[str, Any]) -> int:
+    from seqopt.cli.mask_summary import announce_mask, mask_stages, show_mask
+    from seqopt.cli.progress import Bars
+
+    request = make_mask_request(context, **options)
+    from seqopt.workflows.mask_design import design_mask
+    from seqopt.workflows.run import InterruptedRunError
+
+    click.echo(announce_mask(request))
+    try:
+        with Bars(mask_stages(request)) as bars:
+            outcome, certificate = design_mask(request, watch=bars.watch, stop=bars.stop)
+    except InterruptedRunError:
+        return _interrupted(request)
+    show_mask(request, outcome, certificate)
+    return 0 if certificate.holds else 1
+
+
+def _interrupted(request: Any) -> int:
+    click.echo(f"Interrupted; the state is kept in {request.out}. Repeat the command with --resume to go on.", err=True)
+    return 130
+
+
+def _design_trajectory(options: dict[str, Any]) -> int:
     from seqopt.cli.progress import Bars
 
     request = make_request(**options)
@@ -70,10 +111,7 @@ def command(**options: Any) -> int:
             with Bars(_stages(request.recipe), silent=not world.is_first) as bars:
                 outcome, certificate = design(request, watch=bars.watch, stop=bars.stop, world=world)
         except InterruptedRunError:
-            click.echo(
-                f"Interrupted; the state is kept in {request.out}. Repeat the command with --resume to go on.", err=True
-            )
-            return 130
+            return _interrupted(request)
     if certificate is None:  # another process speaks
         return 0
     _show(request, outcome, certificate)
@@ -96,7 +134,7 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from seqopt.workflows.design_outcome import learning_rows, limit_rows, quality_rows, timing_rows
+    from seqopt.workflows.design_outcome import learning_rows, quality_rows, timing_rows
 
     console = Console(soft_wrap=True)
     quality = Table("reconstruction", "metric", title="Held-out images, projected trajectory")
@@ -105,10 +143,7 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
     for judge, metric, fixed, learned in quality_rows(outcome):
         quality.add_row(judge, metric, f"{fixed:.4g}", f"{learned:.4g}", f"{learned - fixed:+.3g}")
     console.print(quality)
-    limits = Table("measured on the file", "value", "limit")
-    for name, value, limit, unit in limit_rows(certificate, request.scanner):
-        limits.add_row(name, f"{value:.2f} {unit}", f"{limit:g} {unit}")
-    console.print(limits)
+    show_limits(console, certificate, request.scanner)
     learning = Table("before the projection", "value", "limit")
     for name, value, limit, unit in learning_rows(outcome, request.scanner):
         learning.add_row(name, f"{value:.4g} {unit}", f"{limit:.4g} {unit}" if limit else "-")
@@ -117,6 +152,23 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
     for name, fixed, learned, unit in timing_rows(outcome):
         timing.add_row(name, f"{fixed:.5g} {unit}", f"{learned:.5g} {unit}")
     console.print(timing)
+    show_verdict(console, request, outcome, certificate)
+
+
+def show_limits(console: Any, certificate: Any, scanner: Any) -> None:
+    """Largest gradient and slew of the written file."""
+    from rich.table import Table
+
+    from seqopt.workflows.design_outcome import limit_rows
+
+    limits = Table("measured on the file", "value", "limit")
+    for name, value, limit, unit in limit_rows(certificate, scanner):
+        limits.add_row(name, f"{value:.2f} {unit}", f"{limit:g} {unit}")
+    console.print(limits)
+
+
+def show_verdict(console: Any, request: Any, outcome: Any, certificate: Any) -> None:
+    """How many checks held, which did not, and the files."""
     held = sum(check.held for check in certificate.checks)
     console.print(f"Certificate: {held} of {len(certificate.checks)} checks held against {certificate.scanner}.")
     for check in certificate.failures:

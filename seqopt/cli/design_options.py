@@ -48,7 +48,7 @@ _OPTIONS = (
     click.option("--fov", type=float, default=220.0, show_default=True, help="Field of view, mm."),
     click.option("--matrix", type=int, help="Pixels a side.  [default: 256, smoke 64]"),
     click.option("--readout", type=float, default=4.0, show_default=True, help="Readout a shot, ms."),
-    click.option("--dwell", type=float, default=4.0, show_default=True, help="ADC dwell time, us."),
+    click.option("--dwell", type=float, default=4.0, show_default=True, help="ADC dwell time, us; of masks 8 or more."),
     click.option("--te", type=float, help="Echo time, ms.  [default: the shortest]"),
     click.option("--tr", type=float, help="Repetition time, ms.  [default: the shortest]"),
     click.option("--flip", type=float, default=15.0, show_default=True, help="Flip angle, degrees."),
@@ -64,6 +64,11 @@ _OPTIONS = (
     click.option(
         "--loss",
         help="Weighted terms, say rmse=10,l1=1,ssim=0.1; also mse and segmentation.  [default: the preset's]",
+    ),
+    click.option(
+        "--adjoint-weight",
+        type=float,
+        help="Weight in the loss of the plain adjoint, which the U-Nets start from.  [default: the preset's]",
     ),
     click.option("--steps", type=int, help="Training steps of the trajectory.  [default: the preset's]"),
     click.option("--batch", type=int, help="Images a step, of every training.  [default: the preset's]"),
@@ -99,21 +104,12 @@ def make_request(*, traj: str, shots: int | None, out: Path | None, **options: A
     """The `DesignRequest` of a command line in mm, ms, us and degrees; refuses what cannot be meant."""
     from math import radians
 
-    from seqopt.core import Geometry, Protocol
+    from seqopt.core import Protocol
     from seqopt.gradients.profiles import load_scanner
     from seqopt.workflows.design_request import DesignRequest
 
-    _check_units(shots=shots, **options)
-    matrix = options["matrix"]
-    if matrix is None:
-        matrix = 64 if options["preset"] == "smoke" else 256
-    geometry = Geometry(
-        fov_m=(options["fov"] * 1e-3, options["fov"] * 1e-3),
-        matrix=(matrix, matrix),
-        slices=options["slices"],
-        slice_thickness_m=options["thickness"] * 1e-3,
-        slice_gap_m=options["gap"] * 1e-3,
-    )
+    check_units(shots=shots, **options)
+    geometry = geometry_of(options)
     milli = {name: None if options[name] is None else options[name] * 1e-3 for name in ("te", "tr")}
     extra = {name: options[name] for name in _PASSED_ON if name in options}
     request = DesignRequest(
@@ -138,6 +134,22 @@ def make_request(*, traj: str, shots: int | None, out: Path | None, **options: A
     return request
 
 
+def geometry_of(options: dict[str, Any]) -> Any:
+    """The `Geometry` of options in mm; 256 pixels a side, 64 for a smoke test."""
+    from seqopt.core import Geometry
+
+    matrix = options["matrix"]
+    if matrix is None:
+        matrix = 64 if options["preset"] == "smoke" else 256
+    return Geometry(
+        fov_m=(options["fov"] * 1e-3, options["fov"] * 1e-3),
+        matrix=(matrix, matrix),
+        slices=options["slices"],
+        slice_thickness_m=options["thickness"] * 1e-3,
+        slice_gap_m=options["gap"] * 1e-3,
+    )
+
+
 def _shots(traj: str, geometry: Any, unit: str | None) -> int:
     """As many as the file has; 16 for a family."""
     from seqopt.workflows.trajectory_file import load_trajectory
@@ -154,11 +166,12 @@ _PASSED_ON = (
 
 
 def _recipe(options: dict[str, Any]) -> Any:
+    from seqopt.errors import SeqoptError
     from seqopt.learn.losses import image_losses
     from seqopt.learn.recipe import choose, parse_loss
     from seqopt.learn.tasks import tasks
 
-    return choose(
+    recipe = choose(
         options["preset"],
         budget=options["budget"],
         form=options["form"],
@@ -172,10 +185,15 @@ def _recipe(options: dict[str, Any]) -> Any:
         k_harmonics=options["k_harmonics"],
         adjoint=options["adjoint"] or None,
         patience=options["patience"],
+        adjoint_weight=options["adjoint_weight"],
     )
+    if recipe.form == "segments" and options["coarse_to_fine"] is not None:
+        raise SeqoptError("--coarse-to-fine: the form 'segments' has no frequencies to open; leave it out")
+    return recipe
 
 
-def _check_units(**options: Any) -> None:
+def check_units(**options: Any) -> None:
+    """Refuse numbers that must have been given in another unit."""
     from seqopt.errors import reject
 
     if not 20.0 <= options["fov"] <= 1000.0:

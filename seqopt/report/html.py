@@ -50,6 +50,16 @@ class TimingRow:
 
 
 @dataclass(frozen=True)
+class ReportTable:
+    """Any table: numbers to the right, the first column to the left."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Value]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class ReportFigure:
     """One picture: PNG bytes with title and caption."""
 
@@ -73,6 +83,8 @@ class Report:
     provenance: Mapping[str, Any]
     files: Sequence[str] = ()
     """Names of the files beside the page."""
+    tables: Sequence[ReportTable] = ()
+    """After the image quality."""
 
 
 def render_report(report: Report) -> str:
@@ -81,6 +93,7 @@ def render_report(report: Report) -> str:
         f"<header><h1>{escape(report.title)}</h1><p class='lead'>{escape(report.lead)}</p>",
         f"{_verdict(report.certificate)}</header>",
         _section("Image quality on held-out images", _quality_table(report.quality)) if report.quality else "",
+        *(_section(table.title, _any_table(table)) for table in report.tables),
         "<div class='pair'>",
         _section("Against the scanner's limits", _limits_table(report.limits)) if report.limits else "",
         _section("Timing", _timing_table(report.timing)) if report.timing else "",
@@ -121,6 +134,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Seque
 
     body = "\n".join(row(cells, "td") for cells in rows)
     return f"<div class='scroll'><table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table></div>"
+
+
+def _any_table(table: ReportTable) -> str:
+    cells = ([escape(show_number(value)) for value in row] for row in table.rows)
+    note = f"<p><small>{escape(table.note)}</small></p>" if table.note else ""
+    return _table([escape(name) for name in table.head], cells, numbers=range(1, len(table.head))) + note
 
 
 def _quality_table(rows: Sequence[QualityRow]) -> str:

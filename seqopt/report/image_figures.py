@@ -77,7 +77,7 @@ def images_figure(truth: AnyArray, fixed: AnyArray, learned: AnyArray, scores: S
     _check(truth, fixed, learned, scores)
     truth, fixed, learned = (np.abs(images) for images in (truth, fixed, learned))
     top = max(float(np.quantile(truth, 0.998)), 1e-30)
-    rows, columns = _object_window(truth)
+    rows, columns = object_window(truth)
     middle = len(truth) // 2
     zoom = _detail_window(truth[middle], rows, columns)
     aspect = (rows.stop - rows.start) / (columns.stop - columns.start)
@@ -141,7 +141,7 @@ def _panel_grid(slices: int, aspect: float) -> tuple[Figure, list[list[Any]]]:
     return figure, panels
 
 
-def _object_window(truth: AnyArray) -> tuple[slice, slice]:
+def object_window(truth: AnyArray) -> tuple[slice, slice]:
     """Rows and columns that hold the object of every slice, with a margin of a twelfth of the image."""
     inside = (truth > 0.05 * truth.max()).any(axis=0)
     windows = []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib import metadata
@@ -14,9 +11,9 @@ from typing import Any
 from seqopt.core import Certificate, TrajectoryDesign
 from seqopt.mrd.header import write_header
 from seqopt.mrd.recon_config import ReconConfig, recon_toml
-from seqopt.pulseq.certificate import certify
 from seqopt.pulseq.gre import GreTiming, plan_gre, write_gre
 from seqopt.report import render_report
+from seqopt.workflows.certified import made_by, write_certified
 from seqopt.workflows.design_outcome import DesignOutcome
 from seqopt.workflows.design_report import design_figures, design_report
 from seqopt.workflows.design_request import DesignRequest
@@ -61,15 +58,7 @@ def write_design(
 
 def _export(folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: str) -> tuple[GreTiming, Certificate]:
     """The .seq, its certificate, the MRD header and recon.toml; of the baseline the design.h5 too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    final, draft = folder / f"{one.name}.seq", folder / f"{one.name}.rejected.seq"
-    with replacing(draft) as temporary:  # it gets its name only once it is certified
-        timing = write_gre(one, temporary)
-    certificate = replace(certify(draft, one.scanner, design=one), file=final.name)
-    if certificate.holds:
-        draft.replace(final)
-    else:
-        final.unlink(missing_ok=True)
+    timing, certificate = write_certified(folder, one, write_gre)
     with replacing(folder / f"{one.name}.mrd") as temporary:
         write_header(
             temporary,
@@ -85,20 +74,18 @@ def _export(folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: 
         method="cg-sense",
         iterations=int(settings["iterations"]),
         regularisation=float(settings["regularisation"]),
-        sequence=final.name,
+        sequence=f"{one.name}.seq",
         header=f"{one.name}.mrd",
         seq_md5=timing.md5,
         seqopt_version=metadata.version("seqopt"),
     )
     write_text(folder / "recon.toml", recon_toml(config))
-    write_text(folder / "certificate.json", json.dumps(certificate.to_dict(), indent=1, sort_keys=True) + "\n")
     if which == "fixed":
         save_design(folder / "design.h5", one, networks=outcome.networks["fixed"])
     return timing, certificate
 
 
 def _provenance(request: DesignRequest, outcome: DesignOutcome) -> dict[str, Any]:
-    packages = ("seqopt", "torch", "torchdiffeq", "finufft", "pypulseq", "ismrmrd", "numpy")
     return {
         **outcome.learned.provenance,
         "recipe": asdict(request.recipe),
@@ -111,6 +98,5 @@ def _provenance(request: DesignRequest, outcome: DesignOutcome) -> dict[str, Any
             judge: {which: scores.means() for which, scores in pair.items()} for judge, pair in outcome.scores.items()
         },
         "history": {name: [list(point) for point in points] for name, points in outcome.history.items()},
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **made_by("torchdiffeq", "finufft"),
     }

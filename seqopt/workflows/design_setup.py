@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
@@ -16,7 +17,30 @@ from seqopt.workflows.design_request import DesignRequest
 from seqopt.workflows.store import replacing
 
 
-def prepare_folder(request: DesignRequest, world: World) -> Checkpoint:
+class Resumable(Protocol):
+    """Any request that names its folder and can be told from another."""
+
+    @property
+    def out(self) -> Path:
+        """Directory to write."""
+        ...
+
+    @property
+    def resume(self) -> bool:
+        """Go on with what an interrupted run left there."""
+        ...
+
+    @property
+    def overwrite(self) -> bool:
+        """Replace what is there."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the interrupted one."""
+        ...
+
+
+def prepare_folder(request: Resumable, world: World) -> Checkpoint:
     """A folder that may be written, and the checkpoint of an earlier run in it; refuses to replace results unasked.
 
     The first process looks; the others wait, and read the checkpoint that it found good.

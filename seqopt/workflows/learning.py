@@ -20,7 +20,7 @@ from seqopt.sampling.initial import InitialPath
 from seqopt.sampling.trajectory import Path, ResidualTrajectory, SegmentsTrajectory, forms
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
 from seqopt.workflows.run import Run
-from seqopt.workflows.store import load_design, load_network
+from seqopt.workflows.store import load_network, load_trajectory_design
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -114,7 +114,7 @@ def _earlier(run: Run, initial: InitialPath) -> FloatArray:
     """K of the design to start from; refuses one of another kind."""
     request = run.request
     assert request.warm_start is not None
-    earlier = load_design(request.warm_start)
+    earlier = load_trajectory_design(request.warm_start)
     for what, got, expected in (
         ("shots and samples", earlier.k_per_m.shape[:2], initial.k_per_m.shape[:2]),
         ("field of view and matrix", _place(earlier.geometry), _place(request.geometry)),

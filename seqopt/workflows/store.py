@@ -15,11 +15,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
+from seqopt.core import Geometry, MaskDesign, Protocol, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError
+from seqopt.workflows.mask_store import read_mask_design, write_mask_design
 
 FORMAT = "seqopt-design"
-VERSION = 1
+VERSIONS = {"trajectory": 1, "mask": 2}
+"""Of each kind of design; readers of before masks know 1 alone and say that they are too old."""
+AnyDesign = TrajectoryDesign | MaskDesign
 _ARRAYS = {
     "gradient_hz_per_m": "Hz/m",
     "k_start_per_m": "1/m",
@@ -62,24 +65,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def save_design(
-    path: Path, design: TrajectoryDesign, *, networks: Mapping[str, Mapping[str, np.ndarray[Any, Any]]] | None = None
+    path: Path, design: AnyDesign, *, networks: Mapping[str, Mapping[str, np.ndarray[Any, Any]]] | None = None
 ) -> None:
-    """Write ``design.h5``; ``networks`` maps a reconstruction's name to its weights by parameter name."""
+    """Write ``design.h5``; ``networks`` maps a reconstruction's or a task's name to its weights by parameter name."""
+    kind = "mask" if isinstance(design, MaskDesign) else "trajectory"
     buffer = io.BytesIO()  # HDF5 crashes the process when the disk is full; memory and one plain write do not
     with h5py.File(buffer, "w") as file:
         file.attrs["format"] = FORMAT
-        file.attrs["version"] = VERSION
+        file.attrs["version"] = VERSIONS[kind]
+        if isinstance(design, MaskDesign):
+            file.attrs["kind"] = kind
+            write_mask_design(file, design)
+        else:
+            _write_trajectory(file, design)
         file.attrs["name"] = design.name
         file.attrs["family"] = design.family
-        for name in ("geometry", "scanner", "protocol"):
-            file.attrs[name] = json.dumps(asdict(getattr(design, name)), sort_keys=True)
-        file.attrs["dwell_s"] = design.dwell_s
-        file.attrs["adc_start_edge"] = design.adc_start_edge
-        file.attrs["echo_sample"] = design.echo_sample
         file.create_dataset("provenance_json", data=json.dumps(dict(design.provenance), sort_keys=True))
-        for name, unit in _ARRAYS.items():
-            dataset = file.create_dataset(name, data=getattr(design, name), compression="gzip")
-            dataset.attrs["unit"] = unit
         for network, weights in (networks or {}).items():
             for name, array in weights.items():
                 file.create_dataset(f"networks/{network}/{name}", data=array).attrs["unit"] = "1"
@@ -87,24 +88,58 @@ def save_design(
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_design(path: Path) -> TrajectoryDesign:
-    """Read ``design.h5``, given the file or the directory that holds it."""
+def _write_trajectory(file: h5py.File, design: TrajectoryDesign) -> None:
+    for name in ("geometry", "scanner", "protocol"):
+        file.attrs[name] = json.dumps(asdict(getattr(design, name)), sort_keys=True)
+    file.attrs["dwell_s"] = design.dwell_s
+    file.attrs["adc_start_edge"] = design.adc_start_edge
+    file.attrs["echo_sample"] = design.echo_sample
+    for name, unit in _ARRAYS.items():
+        dataset = file.create_dataset(name, data=getattr(design, name), compression="gzip")
+        dataset.attrs["unit"] = unit
+
+
+def load_design(path: Path) -> AnyDesign:
+    """Read ``design.h5`` of either kind, given the file or the directory that holds it."""
     with _open(path) as file:
-        geometry = json.loads(file.attrs["geometry"])
-        for name in ("fov_m", "matrix"):
-            geometry[name] = tuple(geometry[name])
-        return TrajectoryDesign(
-            name=str(file.attrs["name"]),
-            family=str(file.attrs["family"]),
-            geometry=Geometry(**geometry),
-            scanner=Scanner(**json.loads(file.attrs["scanner"])),
-            protocol=Protocol(**json.loads(file.attrs["protocol"])),
-            dwell_s=float(file.attrs["dwell_s"]),
-            adc_start_edge=int(file.attrs["adc_start_edge"]),
-            echo_sample=int(file.attrs["echo_sample"]),
-            provenance=json.loads(file["provenance_json"][()]),
-            **{name: np.asarray(file[name][()], dtype=float) for name in _ARRAYS},
-        )
+        provenance = json.loads(file["provenance_json"][()])
+        if str(file.attrs.get("kind", "trajectory")) == "mask":
+            return read_mask_design(file, provenance)
+        return _read_trajectory(file, provenance)
+
+
+def load_trajectory_design(path: Path) -> TrajectoryDesign:
+    """Read a design of a trajectory; one of a mask is refused."""
+    design = load_design(path)
+    if not isinstance(design, TrajectoryDesign):
+        raise SeqoptError(f"{path} is the mask {design.name}, expected a trajectory; give a design of another --traj")
+    return design
+
+
+def load_mask_design(path: Path) -> MaskDesign:
+    """Read a design of a mask; one of a trajectory is refused."""
+    design = load_design(path)
+    if not isinstance(design, MaskDesign):
+        raise SeqoptError(f"{path} is the trajectory {design.name}, expected a mask; give a design of --traj igs")
+    return design
+
+
+def _read_trajectory(file: h5py.File, provenance: dict[str, Any]) -> TrajectoryDesign:
+    geometry = json.loads(file.attrs["geometry"])
+    for name in ("fov_m", "matrix"):
+        geometry[name] = tuple(geometry[name])
+    return TrajectoryDesign(
+        name=str(file.attrs["name"]),
+        family=str(file.attrs["family"]),
+        geometry=Geometry(**geometry),
+        scanner=Scanner(**json.loads(file.attrs["scanner"])),
+        protocol=Protocol(**json.loads(file.attrs["protocol"])),
+        dwell_s=float(file.attrs["dwell_s"]),
+        adc_start_edge=int(file.attrs["adc_start_edge"]),
+        echo_sample=int(file.attrs["echo_sample"]),
+        provenance=provenance,
+        **{name: np.asarray(file[name][()], dtype=float) for name in _ARRAYS},
+    )
 
 
 def load_network(path: Path, name: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -133,7 +168,7 @@ def _open(path: Path) -> Iterator[h5py.File]:
                 raise SeqoptError(
                     f"{file_path} is not a seqopt design (no format mark); give the design.h5 of a design"
                 )
-            if int(file.attrs["version"]) > VERSION:
+            if int(file.attrs["version"]) > max(VERSIONS.values()):
                 raise SeqoptError(f"{file_path} was written by a newer seqopt; update seqopt to read it")
             yield file
     except (OSError, KeyError, TypeError, ValueError) as error:

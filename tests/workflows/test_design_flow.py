@@ -12,7 +12,7 @@ from seqopt.core import Certificate, Check, Geometry, Protocol
 from seqopt.errors import SeqoptError
 from seqopt.learn.recipe import choose
 from seqopt.pulseq.gre import plan_gre
-from seqopt.workflows import design_output
+from seqopt.workflows import certified
 from seqopt.workflows.design import design
 from seqopt.workflows.design_request import DesignRequest, slowest
 
@@ -30,13 +30,13 @@ def request(out: Path, **changes: object) -> DesignRequest:
 
 
 def test_a_file_whose_certificate_does_not_hold_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = design_output.certify
+    real = certified.certify
 
     def failing(*arguments: object, **options: object) -> Certificate:
         certificate = real(*arguments, **options)  # type: ignore[arg-type]
         return replace(certificate, checks=(*certificate.checks, Check(name="made.up", held=False, value=2, limit=1)))
 
-    monkeypatch.setattr(design_output, "certify", failing)
+    monkeypatch.setattr(certified, "certify", failing)
     _, certificate = design(request(tmp_path / "out"))
     assert not certificate.holds
     assert not (tmp_path / "out" / "radial-3.seq").exists()

@@ -1,0 +1,113 @@
+"""The images a mask is chosen and judged on: by task from the embedded brain or a folder, divided once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqopt.errors import SeqoptError
+from seqopt.images import evaluation_images, load_images, noise_sigma, sample_of, training_batches
+from seqopt.images.image_set import SPLITS, evenly
+from seqopt.images.labelled import LabelledSet
+from seqopt.images.labelled_batches import labelled_batch, with_phase
+from seqopt.images.labelled_brain import labelled_brain, labelled_lesions
+from seqopt.images.labelled_folders import load_labelled
+from seqopt.learn.line_scores import Examples
+from seqopt.workflows.mask_request import MaskRequest
+
+Draw = Callable[[int, np.random.Generator], tuple[Tensor, Tensor | None]]
+"""Batch, generator -> varied training images (batch, y, x) complex or magnitude, and their labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskImages:
+    """Training, validation and test images that share no anatomy."""
+
+    source: str
+    classes: tuple[str, ...]
+    """Empty without labels."""
+    noise_sigma: float
+    """Of each complex sample of each coil, by the request's SNR."""
+    parts: Mapping[str, Examples]
+    """By split: complex images (n, y, x), and class numbers where the task has them."""
+    counts: Mapping[str, int]
+    """Images of each split, whether chosen or not."""
+    draw: Draw
+
+
+def load_mask_images(request: MaskRequest) -> MaskImages:
+    """What the request asks for, at most as many of each split as its recipe takes.
+
+    Raises `SeqoptError` for images without the labels that the task needs.
+    """
+    if request.task == "reconstruction" and request.images is not None:
+        return _unlabelled(request)
+    return _labelled(request, _labelled_set(request))
+
+
+def _limits(request: MaskRequest) -> dict[str, int]:
+    recipe = request.recipe
+    return dict(zip(SPLITS, (recipe.selection_images, recipe.validation_images, recipe.test_images), strict=True))
+
+
+def _labelled_set(request: MaskRequest) -> LabelledSet:
+    matrix, fov_m = request.geometry.matrix[0], request.geometry.fov_m[0]
+    if request.images is None:
+        make = labelled_lesions if request.task == "classification" else labelled_brain
+        return make(matrix, fov_m, seed=request.seed)
+    if request.task == "classification":
+        raise SeqoptError(
+            f"{request.images}: folders hold labels of pixels, classification needs one of each image; "
+            "leave out --images to classify the embedded brain with lesions"
+        )
+    return load_labelled(
+        request.images, matrix=matrix, fov_m=fov_m, contrast=request.contrast, subjects=request.recipe.subjects
+    )
+
+
+def _labelled(request: MaskRequest, labelled: LabelledSet) -> MaskImages:
+    with_labels = request.task != "reconstruction"
+    fold, limits = labelled.splits(), _limits(request)
+    parts = {}
+    for number, name in enumerate(SPLITS):
+        part = with_phase(labelled.subset(evenly(getattr(fold, name), limits[name])), 3 * request.seed + number)
+        labels = torch.from_numpy(part.labels) if with_labels else None
+        parts[name] = Examples(torch.from_numpy(part.images.astype(np.complex64)), labels)
+
+    def draw(batch: int, generator: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        images, labels = labelled_batch(labelled, fold.train, batch, generator, phase=True)
+        return torch.from_numpy(images), torch.from_numpy(labels) if with_labels else None
+
+    return MaskImages(
+        source=labelled.source,
+        classes=labelled.classes if with_labels else (),
+        noise_sigma=noise_sigma(request.snr, labelled.images),
+        parts=parts,
+        counts={name: len(getattr(fold, name)) for name in SPLITS},
+        draw=draw,
+    )
+
+
+def _unlabelled(request: MaskRequest) -> MaskImages:
+    matrix, fov_m = request.geometry.matrix[0], request.geometry.fov_m[0]
+    found, limits = load_images(request.images, matrix=matrix, fov_m=fov_m), _limits(request)
+    parts = {
+        name: Examples(torch.from_numpy(evaluation_images(found, name, seed=request.seed, limit=limits[name])))
+        for name in SPLITS
+    }
+
+    def draw(batch: int, generator: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        return torch.from_numpy(next(training_batches(found, batch, generator))), None
+
+    return MaskImages(
+        source=found.source,
+        classes=(),
+        noise_sigma=noise_sigma(request.snr, sample_of(found.images)),
+        parts=parts,
+        counts={name: len(found.splits[name]) for name in SPLITS},
+        draw=draw,
+    )

@@ -1,0 +1,144 @@
+"""The files of a mask's design."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib import metadata
+from typing import Any
+
+from seqopt.core import Certificate, MaskDesign
+from seqopt.mrd.mask_header import write_mask_header
+from seqopt.mrd.recon_config import ReconConfig, recon_toml
+from seqopt.pulseq.cartesian import write_mask
+from seqopt.pulseq.timing import GreTiming
+from seqopt.report import render_report
+from seqopt.workflows.certified import made_by, write_certified
+from seqopt.workflows.mask_outcome import MaskOutcome, mask_rows
+from seqopt.workflows.mask_report import mask_figures, mask_report
+from seqopt.workflows.mask_request import MaskRequest
+from seqopt.workflows.store import replacing, save_design, write_text
+
+SCORES_FORMAT = "seqopt-mask-scores-1"
+RECON_ITERATIONS, RECON_REGULARISATION = 30, 0.01
+_LEAST_CALIBRATION, _MOST_CALIBRATION = 6, 24
+
+
+def write_mask_files(
+    request: MaskRequest, outcome: MaskOutcome, *, watch: Callable[[str, int, int, str], None], seconds: float
+) -> tuple[MaskOutcome, Certificate]:
+    """Write every file of the design and certify the .seq; the outcome with what was written, and the certificate."""
+    out, name = request.out, request.name
+    watch("write", 0, 3, "sequence")
+    (out / "design.h5").unlink(missing_ok=True)  # until the last step the folder is not a finished design
+    design = replace(outcome.design, provenance=_provenance(request, outcome))
+    timing, certificate = write_certified(out, design, write_mask)
+    _write_header(request, design, timing)
+    write_text(out / "recon.toml", recon_toml(recon_config(request, outcome, timing)))
+    watch("write", 1, 3, "report")
+    figures = mask_figures(outcome)
+    for figure, file in figures:
+        with replacing(out / file) as temporary:
+            temporary.write_bytes(figure.png)
+    sequence = f"{name}.seq" if certificate.holds else f"{name}.rejected.seq"
+    files = (
+        *("design.h5", sequence, f"{name}.mrd", "recon.toml", "certificate.json", "scores.json", "report.html"),
+        *(file for _, file in figures),
+    )
+    outcome = replace(outcome, timing=timing, files=files, design=design)
+    watch("write", 2, 3, "report")
+    page = mask_report(request, outcome, certificate, [figure for figure, _ in figures])
+    write_text(out / "report.html", render_report(page))
+    write_text(out / "scores.json", json.dumps(_scores(request, outcome, seconds), indent=1, sort_keys=True) + "\n")
+    save_design(out / "design.h5", design, networks=outcome.networks)
+    watch("write", 3, 3, "")
+    return outcome, certificate
+
+
+def _write_header(request: MaskRequest, design: MaskDesign, timing: GreTiming) -> None:
+    with replacing(request.out / f"{design.name}.mrd") as temporary:
+        write_mask_header(
+            temporary,
+            design,
+            te_s=timing.te_s,
+            tr_s=timing.tr_s,
+            order=timing.order,
+            noise_readouts=timing.noise_readouts,
+            seq_md5=timing.md5,
+            echoes=timing.echoes,
+            echo_spacing_s=timing.echo_spacing_s,
+        )
+
+
+def recon_config(request: MaskRequest, outcome: MaskOutcome, timing: GreTiming) -> ReconConfig:
+    """How data of the mask are reconstructed: by the U-Net trained for it, by CG-SENSE with coils, else zero-filled."""
+    if "unet" in outcome.networks:
+        method = "unet"
+    elif request.coils > 1 and request.maps_possible:
+        method = "cg-sense"
+    else:
+        method = "zero-filled"
+    return ReconConfig(
+        method=method,
+        iterations=RECON_ITERATIONS,
+        regularisation=RECON_REGULARISATION,
+        calibration=min(max(request.central, _LEAST_CALIBRATION), _MOST_CALIBRATION),
+        sequence=f"{request.name}.seq",
+        header=f"{request.name}.mrd",
+        seq_md5=timing.md5,
+        seqopt_version=metadata.version("seqopt"),
+    )
+
+
+def _scores(request: MaskRequest, outcome: MaskOutcome, seconds: float) -> dict[str, Any]:
+    """Every held-out number: judge -> mask -> one entry a draw, image by image, with the lines it belongs to."""
+    return {
+        "format": SCORES_FORMAT,
+        "name": request.name,
+        "task": request.task,
+        "shots": request.shots,
+        "request": json.dumps(request.fingerprint(), sort_keys=True),
+        "seconds": round(seconds, 1),
+        "masks": {
+            label: [{"lines": one.mask.nonzero()[0].tolist()} for one in outcome.of(label)]
+            for label in dict.fromkeys(one.label for one in outcome.judged)
+        },
+        "scores": {
+            judge: {
+                row.label: {
+                    "images": [
+                        {
+                            name: [float(f"{value:.7g}") for value in values]
+                            for name, values in found.scores[judge].each.items()
+                        }
+                        for found in outcome.of(row.label)
+                    ],
+                    "overall": [dict(found.scores[judge].overall) for found in outcome.of(row.label)],
+                    "p": row.p,
+                }
+                for row in mask_rows(outcome, judge)
+            }
+            for judge in outcome.judges
+        },
+    }
+
+
+def _provenance(request: MaskRequest, outcome: MaskOutcome) -> dict[str, Any]:
+    return {
+        "recipe": asdict(request.recipe),
+        "request": request.fingerprint(),
+        "labels": dict(request.labels),
+        "seed": request.seed,
+        "task": request.task,
+        "target": dict(request.target),
+        "classes": list(outcome.classes),
+        "images": {"source": outcome.image_source, "counts": dict(outcome.counts)},
+        "noise_sigma": outcome.noise_sigma,
+        "choice": outcome.choice.facts(),
+        "scores": {
+            judge: {row.label: dict(row.means) for row in mask_rows(outcome, judge)} for judge in outcome.judges
+        },
+        "history": {name: [list(point) for point in points] for name, points in outcome.history.items()},
+        **made_by(),
+    }
