@@ -38,7 +38,12 @@ def test_every_command_line_in_the_readme_parses() -> None:
 
 
 def test_every_option_named_in_the_readme_exists() -> None:
-    known = {option for name in _COMMANDS for parameter in command(name).params for option in parameter.opts}
+    known = {
+        option
+        for name in _COMMANDS
+        for parameter in command(name).params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     assert named
     assert named <= known | {"--help", "--seeds", "--nproc-per-node"}, named - known  # of click, and of a benchmark
