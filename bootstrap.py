@@ -23,6 +23,7 @@ LOG = ENVIRONMENT / "install.log"
 OLDEST, NEWEST = (3, 11), (3, 13)
 # Plain pip with pinned versions. On Linux PyPI's torch brings the CUDA libraries (some GB); who wants the smaller CPU
 # build names its index in PIP_EXTRA_INDEX_URL (https://download.pytorch.org/whl/cpu): the pin matches both builds.
+SPREAD = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]  # tests over the cores, a file at a time
 INSTALL = ["-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt", "-e", ".[dev]"]
 
 
@@ -38,7 +39,7 @@ def main(arguments: list) -> int:
     programs = ENVIRONMENT / "bin"
     command = [str(programs / "seqopt"), *(arguments or ["--help"])]
     if arguments[:1] == ["test"]:
-        command = [str(programs / "python"), "-m", "pytest", *arguments[1:]]
+        command = [str(programs / "python"), "-m", "pytest", *SPREAD, *arguments[1:]]
         os.chdir(ROOT)  # pytest's settings lie here; seqopt itself keeps the caller's directory for --out
     sys.stdout.flush()
     os.execv(command[0], command)

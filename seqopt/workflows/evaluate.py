@@ -13,7 +13,7 @@ from seqopt.errors import SeqoptError, reject
 from seqopt.report import evaluation_figure, to_png_bytes
 from seqopt.workflows.checkpoint import Checkpoint
 from seqopt.workflows.design_request import DesignRequest
-from seqopt.workflows.evaluate_cells import Cell, run_cells
+from seqopt.workflows.evaluate_cells import Cell, design_cell, run_cells
 from seqopt.workflows.evaluate_tables import csv_table, markdown_tables
 from seqopt.workflows.scores import METRICS, HeldOut, fingerprint_text, read_scores
 from seqopt.workflows.store import replacing, write_text
@@ -90,7 +90,12 @@ def evaluate_designs(
     waiting = [one for cell in cells if (one := _due(cell, overwrite=request.overwrite)) is not None]
     watch(f"{len(cells)} cells, {len(cells) - len(waiting)} of them finished before -> {request.out}")
     failures = run_cells(
-        waiting, jobs=request.jobs, watch=watch, stop=stop, after=lambda: _write(request.out, _results(cells))
+        waiting,
+        design_cell,
+        jobs=request.jobs,
+        watch=watch,
+        stop=stop,
+        after=lambda: _write(request.out, _results(cells)),
     )
     results = _results(cells)
     _write(request.out, results)

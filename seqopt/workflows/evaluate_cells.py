@@ -1,4 +1,4 @@
-"""The cells of an evaluation, each a design or a judged baseline, a few processes at a time."""
+"""The cells of an evaluation, each a process of its own, a few at a time; the cells of trajectories are designs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,28 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from seqopt.errors import SeqoptError
 from seqopt.workflows.design_request import DesignRequest
+from seqopt.workflows.run import InterruptedRunError, Watch
+
+Stop = Callable[[], bool]
+
+
+class Named(Protocol):
+    """What a cell is called."""
+
+    @property
+    def name(self) -> str:
+        """In the table and in messages."""
+        ...
+
+
+AnyCell = TypeVar("AnyCell", bound=Named)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +43,18 @@ class Cell:
 
 
 def run_cells(
-    cells: list[Cell],
+    cells: Sequence[AnyCell],
+    work: Callable[[AnyCell, Watch, Stop], str],
     *,
     jobs: int,
     watch: Callable[[str], None],
-    stop: Callable[[], bool],
+    stop: Stop,
     after: Callable[[], None],
 ) -> dict[str, str]:
-    """Run cells in ``jobs`` processes; ``after`` is called when one is done. Out: errors by cell; the others go on."""
+    """Run cells in ``jobs`` processes; ``after`` is called when one is done. Out: errors by cell; the others go on.
+
+    ``work``, a function of a module, does one cell and says what there is to say about it.
+    """
     failures: dict[str, str] = {}
     if not cells:
         return failures
@@ -44,14 +63,14 @@ def run_cells(
     halt: Any = context.Event()  # Ctrl-C reaches the workers by itself in a terminal, but not from `kill`
     threads = max(1, (os.cpu_count() or 1) // jobs)
     todo, done = list(cells), 0
-    running: dict[Future[str], tuple[Cell, ProcessPoolExecutor]] = {}
+    running: dict[Future[str], tuple[AnyCell, ProcessPoolExecutor]] = {}
     try:
         while running or (todo and not stop()):
             while todo and len(running) < jobs and not stop():
                 cell = todo.pop(0)
                 # a process of its own: one that is killed, say for memory, takes no other cell with it
                 pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare, initargs=(news, halt, threads))
-                running[pool.submit(_run, cell)] = (cell, pool)
+                running[pool.submit(_run, work, cell)] = (cell, pool)
                 watch(f"{cell.name}: started")
             if stop():
                 halt.set()
@@ -70,7 +89,7 @@ def run_cells(
     return failures
 
 
-def _outcome(future: Future[str], cell: Cell, failures: dict[str, str]) -> str:
+def _outcome(future: Future[str], cell: Named, failures: dict[str, str]) -> str:
     try:
         return future.result()
     except SeqoptError as error:
@@ -100,10 +119,8 @@ def _prepare(news: Any, halt: Any, threads: int) -> None:
     signal.signal(signal.SIGINT, lambda *_: _worker.update(stopping=True))
 
 
-def _run(cell: Cell) -> str:
-    """One cell, in a worker. Out: what there is to say about it."""
-    from seqopt.workflows.design import InterruptedRunError, design, judge_baseline
-
+def _run(work: Callable[[AnyCell, Watch, Stop], str], cell: AnyCell) -> str:
+    """One cell, in a worker."""
     told: set[tuple[str, int]] = set()
 
     def watch(stage: str, done: int, total: int, remark: str) -> None:
@@ -113,17 +130,21 @@ def _run(cell: Cell) -> str:
             _worker["news"].put(f"{cell.name}: {stage} {done}/{total} {remark}".rstrip())
 
     began = time.monotonic()
-
-    def stop() -> bool:
-        return bool(_worker["stopping"] or _worker["halt"].is_set())
-
     try:
-        if not cell.learn:
-            judge_baseline(cell.request, watch=watch, stop=stop)
-            return f"judged in {time.monotonic() - began:.0f} s"
-        outcome, certificate = design(cell.request, watch=watch, stop=stop)
+        said = work(cell, watch, lambda: bool(_worker["stopping"] or _worker["halt"].is_set()))
     except InterruptedRunError:
         raise SeqoptError("interrupted; the same command goes on from its checkpoint") from None
+    return f"{said} in {time.monotonic() - began:.0f} s"
+
+
+def design_cell(cell: Cell, watch: Watch, stop: Stop) -> str:
+    """One design, or one judged baseline."""
+    from seqopt.workflows.design import design, judge_baseline
+
+    if not cell.learn:
+        judge_baseline(cell.request, watch=watch, stop=stop)
+        return "judged"
+    outcome, certificate = design(cell.request, watch=watch, stop=stop)
     gains = ", ".join(f"{outcome.gain_db(judge):+.2f} dB {judge}" for judge in outcome.scores)
-    held = "" if certificate is not None and certificate.holds else "; its certificate does NOT hold"
-    return f"{gains} in {time.monotonic() - began:.0f} s{held}"
+    held = "" if certificate is not None and certificate.holds else ", certificate does NOT hold,"
+    return f"{gains}{held}"
