@@ -176,7 +176,7 @@ def _usual_dwell_s(scanner: Any, geometry: Any) -> float:
     """8 us, or as long as the readout gradient of a small field of view needs, in whole us."""
     from math import ceil
 
-    shortest_s = 1.0 / (geometry.fov_m[0] * scanner.max_grad_hz_per_m * scanner.margin)
+    shortest_s: float = 1.0 / (geometry.fov_m[0] * scanner.max_grad_hz_per_m * scanner.margin)
     return max(_MASK_DWELL_US, float(ceil(shortest_s * 1e6))) * 1e-6
 
 

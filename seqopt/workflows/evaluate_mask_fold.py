@@ -16,9 +16,10 @@ from seqopt.report import to_png_bytes
 from seqopt.workflows.checkpoint import Checkpoint
 from seqopt.workflows.design_setup import choose_device
 from seqopt.workflows.evaluate_mask_attribution import attribution_of
-from seqopt.workflows.evaluate_mask_images import fold_images, folds_of, labelled_images
+from seqopt.workflows.evaluate_mask_images import fold_images, folds_of
 from seqopt.workflows.evaluate_mask_scores import CellScores, choice_facts, mask_scores, read_cell, write_cell
 from seqopt.workflows.mask_choice import Choice, choose_lines
+from seqopt.workflows.mask_images import labelled_images
 from seqopt.workflows.mask_judging import FULL, candidates, judge_masks
 from seqopt.workflows.mask_networks import restoring_network, task_network
 from seqopt.workflows.mask_request import MaskRequest

@@ -13,10 +13,11 @@ from seqopt.learn.attribution import require_captum
 from seqopt.report import MaskCurve, acceleration_figure, against_figure, to_png_bytes
 from seqopt.workflows.evaluate_cells import run_cells
 from seqopt.workflows.evaluate_mask_fold import FoldRun, evaluate_fold
-from seqopt.workflows.evaluate_mask_images import folds_of, labelled_images
+from seqopt.workflows.evaluate_mask_images import folds_of
 from seqopt.workflows.evaluate_mask_pooled import PooledRow, paired_errors, pooled_rows
 from seqopt.workflows.evaluate_mask_scores import CellScores
 from seqopt.workflows.evaluate_mask_tables import csv_table, markdown_tables
+from seqopt.workflows.mask_images import labelled_images
 from seqopt.workflows.mask_judging import BASELINES, FULL, IGS
 from seqopt.workflows.mask_outcome import HEADLINES
 from seqopt.workflows.mask_request import MaskRequest

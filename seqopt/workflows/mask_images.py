@@ -11,8 +11,8 @@ from torch import Tensor
 
 from seqopt.errors import SeqoptError
 from seqopt.images import evaluation_images, load_images, noise_sigma, sample_of, training_batches
-from seqopt.images.image_set import SPLITS, evenly
-from seqopt.images.labelled import LabelledSet
+from seqopt.images.image_set import SPLITS, IndexArray, evenly
+from seqopt.images.labelled import Fold, LabelledSet
 from seqopt.images.labelled_batches import labelled_batch, with_phase
 from seqopt.images.labelled_brain import labelled_brain, labelled_lesions
 from seqopt.images.labelled_folders import load_labelled
@@ -46,7 +46,8 @@ def load_mask_images(request: MaskRequest) -> MaskImages:
     """
     if request.task == "reconstruction" and request.images is not None:
         return _unlabelled(request)
-    return _labelled(request, _labelled_set(request))
+    labelled = labelled_images(request)
+    return divided(request, labelled, labelled.splits())
 
 
 def _limits(request: MaskRequest) -> dict[str, int]:
@@ -54,7 +55,12 @@ def _limits(request: MaskRequest) -> dict[str, int]:
     return dict(zip(SPLITS, (recipe.selection_images, recipe.validation_images, recipe.test_images), strict=True))
 
 
-def _labelled_set(request: MaskRequest) -> LabelledSet:
+def labelled_images(request: MaskRequest) -> LabelledSet:
+    """The labelled set of a request: the embedded brain, with lesions to classify, or a labelled folder.
+
+    Reconstruction takes one too, for its subjects, and leaves its labels alone. Raises `SeqoptError` for a folder where
+    each image is to have one class.
+    """
     matrix, fov_m = request.geometry.matrix[0], request.geometry.fov_m[0]
     if request.images is None:
         make = labelled_lesions if request.task == "classification" else labelled_brain
@@ -69,12 +75,21 @@ def _labelled_set(request: MaskRequest) -> LabelledSet:
     )
 
 
-def _labelled(request: MaskRequest, labelled: LabelledSet) -> MaskImages:
+def part_of(request: MaskRequest, fold: Fold, split: str) -> IndexArray:
+    """Image numbers of a part of the fold, at most as many as the recipe takes, evenly spaced."""
+    return evenly(getattr(fold, split), _limits(request)[split])
+
+
+def divided(request: MaskRequest, labelled: LabelledSet, fold: Fold) -> MaskImages:
+    """The images of one fold, complex with a phase of their own; the part for validation may be empty."""
     with_labels = request.task != "reconstruction"
-    fold, limits = labelled.splits(), _limits(request)
     parts = {}
     for number, name in enumerate(SPLITS):
-        part = with_phase(labelled.subset(evenly(getattr(fold, name), limits[name])), 3 * request.seed + number)
+        indices = part_of(request, fold, name)
+        if not len(indices):
+            parts[name] = Examples(torch.zeros((0, *labelled.images.shape[1:]), dtype=torch.complex64))
+            continue
+        part = with_phase(labelled.subset(indices), 3 * request.seed + number)
         labels = torch.from_numpy(part.labels) if with_labels else None
         parts[name] = Examples(torch.from_numpy(part.images.astype(np.complex64)), labels)
 
@@ -85,7 +100,7 @@ def _labelled(request: MaskRequest, labelled: LabelledSet) -> MaskImages:
     return MaskImages(
         source=labelled.source,
         classes=labelled.classes if with_labels else (),
-        noise_sigma=noise_sigma(request.snr, labelled.images),
+        noise_sigma=noise_sigma(request.snr, labelled.images[fold.train]),
         parts=parts,
         counts={name: len(getattr(fold, name)) for name in SPLITS},
         draw=draw,
