@@ -50,7 +50,7 @@ _OPTIONS = (
     click.option("--readout", type=float, default=4.0, show_default=True, help="Readout a shot, ms."),
     click.option("--dwell", type=float, default=4.0, show_default=True, help="ADC dwell time, us; of masks 8 or more."),
     click.option("--te", type=float, help="Echo time, ms.  [default: the shortest]"),
-    click.option("--tr", type=float, help="Repetition time, ms.  [default: the shortest]"),
+    click.option("--tr", type=float, help="Repetition time, ms.  [default: the shortest; tse 3000]"),
     click.option("--flip", type=float, default=15.0, show_default=True, help="Flip angle, degrees."),
     click.option("--slices", type=int, default=8, show_default=True, help="Slices, all played in each TR, in order."),
     click.option("--thickness", type=float, default=5.0, show_default=True, help="Slice thickness, mm."),

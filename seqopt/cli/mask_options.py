@@ -20,6 +20,7 @@ _TRAJECTORY_ONLY = (
     *("coarse_to_fine", "k_harmonics", "adjoint", "patience", "backend", "distributed", "amp", "compile"),
 )
 _MASK_DWELL_US = 8.0
+_TSE_TR_S = 3.0  # the magnetisation recovers, and T2 shows rather than T1
 
 _OPTIONS = (
     click.option("--task", help="reconstruction, segmentation or classification.  [default: reconstruction]"),
@@ -47,8 +48,14 @@ _OPTIONS = (
     click.option("--contrast", help="Which one of a labelled folder of several; each has its own mask."),
     click.option("--subjects", type=int, help="Of a labelled folder at most.  [default: 40, smoke 6]"),
     click.option("--inner", help="Reconstruction in the choice: zero-filled or cg-sense.  [default: zero-filled]"),
-    click.option("--sequence", help="gre or tse.  [default: gre]"),
-    click.option("--line-order", help="Lines in time: nested, linear or centre-out.  [default: nested]"),
+    click.option(
+        "--sequence", help="gre or tse; a tse has a TR of 3000 ms, or the shortest if longer.  [default: gre]"
+    ),
+    click.option(
+        "--line-order",
+        help="Lines in time: nested (an aborted scan still reconstructs; modulates the centre of a tse), linear or "
+        "centre-out (T2 weighting smooth in |k|).  [default: nested; tse centre-out]",
+    ),
     click.option("--echo-train", type=int, help="Echoes after each excitation, tse.  [default: 8, at most the shots]"),
     click.option("--refocus", type=float, help="Flip angle of the refocusing pulses, degrees, tse.  [default: 180]"),
 )
@@ -147,6 +154,7 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
         labels={"preset": options["preset"], "budget": f"{options['budget']:g}"},
         **given,
     )
+    request = _with_usual_tr(request)
     return replace(request, out=Path("designs") / request.name) if out is None else request
 
 
@@ -172,6 +180,19 @@ def _shots(options: dict[str, Any], lines: int) -> int:
     return round(lines / float(accel))
 
 
+def _with_usual_tr(request: Any) -> Any:
+    """A tse without TR: 3000 ms, or the shortest where that is longer. The rest as it is."""
+    from dataclasses import replace
+
+    from seqopt.pulseq.cartesian import plan_mask
+
+    if request.play.sequence != "tse" or request.protocol.tr_s is not None:
+        return request
+    if plan_mask(request.slowest()).min_tr_s > _TSE_TR_S:
+        return request
+    return replace(request, protocol=replace(request.protocol, tr_s=_TSE_TR_S))
+
+
 def _usual_dwell_s(scanner: Any, geometry: Any) -> float:
     """8 us, or as long as the readout gradient of a small field of view needs, in whole us."""
     from math import ceil
@@ -194,7 +215,10 @@ def _order_lines(text: str | None, lines: int) -> int | None:
 
 
 def _play(context: click.Context, shots: int, options: dict[str, Any]) -> Any:
-    """Sequence and order; the echo train is no longer than the mask unless it was asked for."""
+    """Sequence and order; the echo train is no longer than the mask unless it was asked for.
+
+    The lines of a tse go centre-out: nested trains would put a step of T2 weighting into the centre of k-space.
+    """
     from math import radians
 
     from seqopt.core import CartesianProtocol
@@ -215,6 +239,7 @@ def _play(context: click.Context, shots: int, options: dict[str, Any]) -> Any:
         "refocus_rad": None if options["refocus"] is None else radians(options["refocus"]),
         "dummy_trains": options["dummies"] if tse and context.get_parameter_source("dummies") in _GIVEN else None,
     }
-    if tse and options["echo_train"] is None:
-        given["echo_train"] = max(1, min(8, shots))
+    if tse:
+        usual = {"echo_train": max(1, min(8, shots)), "line_order": "centre-out"}
+        given |= {name: value for name, value in usual.items() if given[name] is None}
     return CartesianProtocol(**{name: value for name, value in given.items() if value is not None})

@@ -50,10 +50,18 @@ def show_mask(request: Any, outcome: Any, certificate: Any) -> None:
     show_limits(console, certificate, request.scanner)
     timing = outcome.timing
     console.print(
-        f"TE {timing.te_s * 1e3:.2f} ms, TR {timing.tr_s * 1e3:.2f} ms, {timing.readouts} readouts, "
+        f"TE {timing.te_s * 1e3:.2f} ms, TR {_tr_text(request, timing)}, {timing.readouts} readouts, "
         f"scan time {timing.scan_time_s:.3g} s"
     )
     show_verdict(console, request, outcome, certificate)
+
+
+def _tr_text(request: Any, timing: Any) -> str:
+    """The repetition time; of a turbo spin echo, which has a default of its own, with the shortest."""
+    text = f"{timing.tr_s * 1e3:.2f} ms"
+    if request.play.sequence != "tse":
+        return text
+    return f"{text} (default of a tse 3000 ms, shortest {timing.min_tr_s * 1e3:.2f} ms)"
 
 
 def _scores_table(outcome: Any, judge: str) -> Any:

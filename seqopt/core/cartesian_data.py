@@ -81,6 +81,10 @@ class CartesianData:
         return grid
 
 
+LEAST_CALIBRATION = 6
+"""Central lines without which no coil map can be estimated: the kernel of ESPIRiT."""
+
+
 def central_run(numbers: IntArray, size: int) -> IntArray:
     """Those of the ascending line numbers that reach the centre, ``size`` // 2, without a gap."""
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)

@@ -16,7 +16,7 @@ class CartesianProtocol:
     sequence: str = "gre"
     """``gre`` or ``tse``."""
     line_order: str = "nested"
-    """``nested`` (most valuable first), ``linear`` or ``centre-out``."""
+    """``nested`` (most valuable first), ``linear`` or ``centre-out``, which the command line takes for a tse."""
     echo_train: int = 8
     """Echoes after each excitation (tse)."""
     refocus_rad: float = np.pi

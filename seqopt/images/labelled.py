@@ -81,6 +81,19 @@ class LabelledSet:
         chosen = {name: getattr(self, name)[indices] for name in ("images", "labels", "subjects", "slices")}
         return replace(self, **chosen)
 
+    def some(self, indices: IndexArray, limit: int | None) -> IndexArray:
+        """At most ``limit`` of (n,) ascending image numbers, ascending and evenly spaced.
+
+        Where each image has a class the classes take turns until the limit is reached, so that none is lost.
+        """
+        if self.is_segmentation or limit is None or not 0 < limit < len(indices):
+            return evenly(indices, limit)
+        of_class = [indices[self.labels[indices] == number] for number in range(len(self.classes))]
+        turns = [(turn, number) for number, own in enumerate(of_class) for turn in range(len(own))]
+        taken = np.bincount([number for _, number in sorted(turns)[:limit]], minlength=len(of_class))
+        chosen = [evenly(own, int(count)) for own, count in zip(of_class, taken, strict=True) if count]
+        return np.sort(np.concatenate(chosen))
+
     def splits(self, limit: int | None = None) -> Fold:
         """One division into training, validation and test, by whole subjects where there are enough, else by blocks.
 
@@ -89,7 +102,7 @@ class LabelledSet:
         counts = [len(self._places(subject)) for subject in np.unique(self.subjects)]
         found = volume_splits(counts, [self.step_m] * len(counts))
         place_of = self._slice_of_image()
-        parts = {name: evenly(np.flatnonzero(np.isin(place_of, found[name])), limit) for name in SPLITS}
+        parts = {name: self.some(np.flatnonzero(np.isin(place_of, found[name])), limit) for name in SPLITS}
         return self._checked(Fold(**parts), "splits")
 
     def folds(self, count: int, *, validation: bool = False) -> tuple[Fold, ...]:

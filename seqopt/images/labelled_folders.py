@@ -47,6 +47,8 @@ class Found:
     flips: tuple[int, ...] = ()
     centred: bool = False
     """Whether the volumes lie anywhere in their arrays."""
+    contrasts: bool = False
+    """Whether the layout knows contrasts by name."""
 
 
 Layout = Callable[[Path, str | None], Found | None]
@@ -89,6 +91,8 @@ def _find(folder: Path, layout: str | None, contrast: str | None) -> Found:
     for name in layouts if layout is None else [layout]:
         found = layouts[name](folder, contrast)
         if found is not None and found.pairs:
+            if contrast is not None and not found.contrasts:
+                raise reject("contrast", got=contrast, expected=f"none in the layout {name}", remedy="leave it out")
             return found
     wanted = f"the layout {layout}" if layout else f"one of the layouts {', '.join(layouts)}"
     raise SeqoptError(f"{folder} holds no pairs of images and labels, expected {wanted}; pair them by file name")
@@ -99,14 +103,15 @@ def _decathlon(folder: Path, contrast: str | None) -> Found | None:
     """``imagesTr/`` and ``labelsTr/`` with the same names, described by ``dataset.json``."""
     if not (folder / "imagesTr").is_dir() or not (folder / "labelsTr").is_dir():
         return None
-    about = _json(folder / "dataset.json")
-    classes = {int(value): str(name) for value, name in about.get("labels", {}).items() if int(value)}
-    modalities = {str(name).lower(): int(number) for number, name in about.get("modality", {}).items()}
-    if contrast is not None and contrast.lower() not in modalities:
-        raise reject("contrast", got=contrast, expected=" or ".join(modalities) or "none", remedy="choose one")
-    channel = modalities[contrast.lower()] if contrast else 0
+    classes = {value: name for value, name in _numbered(folder / "dataset.json", "labels").items() if value}
+    channel = 0
+    if contrast is not None:
+        modalities = {name.lower(): number for number, name in _numbered(folder / "dataset.json", "modality").items()}
+        if contrast.lower() not in modalities:
+            raise reject("contrast", got=contrast, expected=" or ".join(modalities) or "none", remedy="choose one")
+        channel = modalities[contrast.lower()]
     pairs = _same_names(folder / "imagesTr", folder / "labelsTr")
-    return Found(pairs=pairs, classes=classes, channel=channel, flips=(-1,))
+    return Found(pairs=pairs, classes=classes, channel=channel, flips=(-1,), contrasts=True)
 
 
 @layouts.register("acdc")
@@ -129,22 +134,35 @@ def _brats(folder: Path, contrast: str | None) -> Found | None:
         raise reject("contrast", got=contrast, expected=" or ".join(known), remedy="choose one")
     pairs = [Pair(p.name.split("_seg.")[0], p.with_name(p.name.replace("_seg.", f"_{contrast}.")), p) for p in labels]
     classes = {1: "necrotic core", 2: "oedema", 4: "enhancing tumour"}
-    return Found(pairs=pairs, classes=classes, flips=(-1,))
+    return Found(pairs=pairs, classes=classes, flips=(-1,), contrasts=True)
 
 
-GREY = (8, 10, 11, 12, 13, 17, 18, 26, 28, 47, 49, 50, 51, 52, 53, 54, 58, 60)
+GREY = (3, 8, 10, 11, 12, 13, 17, 18, 26, 28, 42, 47, 49, 50, 51, 52, 53, 54, 58, 60)
 WHITE = (2, 7, 16, 41, 46, 77, 85, 192, *range(251, 256))
 FLUID = (4, 5, 14, 15, 24, 31, 43, 44, 63, 72, 221)
 
 
 @layouts.register("freesurfer")
 def _freesurfer(folder: Path, contrast: str | None) -> Found | None:
-    """``norm.mgz`` beside ``*aseg.mgz``, whose structures become CSF, GM and WM (FreeSurferColorLUT.txt)."""
+    """``<subject>/mri/norm.mgz`` beside ``aseg.mgz``, else ``*+aseg.mgz``: structures become CSF, GM and WM.
+
+    Numbers by FreeSurferColorLUT.txt. A folder is one brain, however often it was segmented.
+    """
     cortex = [*range(1000, 3000), *range(11100, 12200)]
     groups = {"CSF": FLUID, "GM": (*GREY, *cortex), "WM": WHITE}
-    pairs = [Pair(p.parent.name, p.with_name("norm.mgz"), p) for p in sorted(folder.rglob("*aseg.mgz"))]
+    best: dict[Path, Path] = {}
+    for labels in sorted(folder.rglob("*aseg.mgz"), key=lambda path: (path.name != "aseg.mgz", path)):
+        if not labels.name.startswith("."):
+            best.setdefault(labels.parent, labels)
+    pairs = [Pair(_owner(place, folder), place / "norm.mgz", labels) for place, labels in sorted(best.items())]
     classes = {value: name for name, values in groups.items() for value in values}
     return Found(pairs=pairs, classes=classes, rest=True, flips=(-1,), centred=True)
+
+
+def _owner(place: Path, folder: Path) -> str:
+    """Whose the files of a place are: its path within the folder, without a last ``mri``."""
+    within = place.relative_to(folder)
+    return (within.parent if within.name == "mri" else within).as_posix()
 
 
 @layouts.register("pairs")
@@ -165,12 +183,24 @@ def _same_names(images: Path, labels: Path) -> list[Pair]:
     return pairs
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _numbered(path: Path, key: str) -> dict[int, str]:
+    """Number -> name from an entry of a JSON file that gives it so (Decathlon) or turned round (nnU-Net).
+
+    Empty without the file or the entry. Raises `SeqoptError` for anything else.
+    """
     try:
         about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise SeqoptError(f"{path} cannot be read as JSON; mend it or remove it") from error
-    return about if isinstance(about, dict) else {}
+    entry = about.get(key, {}) if isinstance(about, dict) else None
+    if isinstance(entry, dict):
+        if all(isinstance(name, str) and number.isdecimal() for number, name in entry.items()):
+            found = {int(number): name for number, name in entry.items()}
+        else:
+            found = {number: name for name, number in entry.items() if type(number) is int and number >= 0}
+        if len(found) == len(entry):
+            return found
+    raise SeqoptError(f'{path}: "{key}" must pair each number with one name, {{"1": "a"}} or {{"a": 1}}; mend it')
 
 
 def _own_classes(pairs: Sequence[Pair]) -> dict[int, str]:

@@ -117,14 +117,3 @@ def name_and_sizes(weights: Mapping[str, Any]) -> tuple[str, dict[str, int]]:
         raise SeqoptError(
             f"weights of no known network ({', '.join(networks)}); give those that seqopt stored"
         ) from error
-
-
-def network_of(weights: Mapping[str, Any]) -> nn.Module:
-    """The network with these ``weights``, its kind and sizes read off them; raises `SeqoptError` for foreign ones."""
-    name, sizes = name_and_sizes(weights)
-    network = networks[name](sizes.pop("inputs"), sizes.pop("outputs"), **sizes)
-    try:
-        network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise SeqoptError(f"weights of a {name} that do not fit together; give those that seqopt stored") from error
-    return network

@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from seqopt.core import CartesianData, Geometry, MaskDesign
+from seqopt.core import LEAST_CALIBRATION, CartesianData, Geometry, MaskDesign
 from seqopt.core.cartesian_data import central_run
 from seqopt.errors import SeqoptError
 from seqopt.mrd.cartesian_grid import CartesianGrid, centred, grid_of_design, grid_of_header
@@ -33,7 +33,6 @@ ComplexArray = npt.NDArray[np.complex64]
 Lines = dict[tuple[int, int], ComplexArray]
 """(slice, line) -> (coils, x)."""
 _COUNTERS = ("repetition", "contrast", "phase", "set")
-_LEAST_CALIBRATION = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +188,7 @@ def _calibration(
     grid: CartesianGrid,
     notes: list[str],
 ) -> tuple[ComplexArray, npt.NDArray[np.int64]]:
-    """The flagged lines that every slice has; without any, the acquired ones about the centre."""
+    """The flagged lines that every slice has; where only the acquired ones about the centre suffice for maps, those."""
     wanted = [getattr(items[0].idx, name) for name in _COUNTERS]
     flagged = [
         item
@@ -205,12 +204,12 @@ def _calibration(
             raise SeqoptError(f"{path}: calibration readouts differ in channels or length from the image's")
         lines = _lines(path, flagged, grid, [])
     numbers = _in_every_slice(lines, slices)
-    if not len(numbers):
-        lines, numbers = found, central_run(_in_every_slice(found, slices), grid.encoded.matrix[1])
-        if len(numbers) < _LEAST_CALIBRATION:
-            numbers = numbers[:0]
-        else:
-            notes.append(f"no calibration lines are flagged; the {len(numbers)} lines about the centre serve")
+    if len(numbers) < LEAST_CALIBRATION:
+        run = central_run(_in_every_slice(found, slices), grid.encoded.matrix[1])
+        if len(run) >= LEAST_CALIBRATION:
+            few = f"too few calibration lines ({len(numbers)})" if len(numbers) else "no calibration lines"
+            notes.append(f"{few} are flagged; the {len(run)} lines about the centre serve")
+            lines, numbers = found, run
     chosen = {(slice_, line): lines[slice_, line] for slice_ in slices for line in numbers.tolist()}
     if not chosen:
         return np.zeros((len(slices), items[0].active_channels, 0, grid.encoded.matrix[0]), np.complex64), numbers

@@ -21,16 +21,16 @@ from seqopt.pulseq.events import Events
 from seqopt.pulseq.gre import ShotStyle, write_gre
 from seqopt.pulseq.gre_plan import plan_gre
 from seqopt.pulseq.line_orders import line_table
-from seqopt.pulseq.timing import GreTiming
+from seqopt.pulseq.timing import SequenceTiming
 
 
-def plan_cartesian_gre(design: MaskDesign) -> GreTiming:
+def plan_cartesian_gre(design: MaskDesign) -> SequenceTiming:
     """Timing of the sequence that ``write_cartesian_gre`` would write; raises ``SeqoptError`` where it does not fit."""
     lines = line_table(design)[:, 0]
     return _with_lines(plan_gre(as_trajectory(design, lines)), lines)
 
 
-def write_cartesian_gre(design: MaskDesign, path: Path, *, version: str = "1.5.0") -> GreTiming:
+def write_cartesian_gre(design: MaskDesign, path: Path, *, version: str = "1.5.0") -> SequenceTiming:
     """Write the mask as a Pulseq file to exactly ``path``: one line after each excitation; the timing it has.
 
     As ``write_gre``, with a trapezoid along x for the readout, LIN the line number, and REF and IMA on calibration
@@ -51,5 +51,5 @@ def write_cartesian_gre(design: MaskDesign, path: Path, *, version: str = "1.5.0
     return _with_lines(write_gre(as_trajectory(design, lines), path, version=version, style=style), lines)
 
 
-def _with_lines(timing: GreTiming, lines: npt.NDArray[np.int64]) -> GreTiming:
+def _with_lines(timing: SequenceTiming, lines: npt.NDArray[np.int64]) -> SequenceTiming:
     return replace(timing, order=tuple((slice_, int(lines[shot])) for slice_, shot in timing.order))

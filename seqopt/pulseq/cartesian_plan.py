@@ -101,7 +101,11 @@ def line_labels(design: MaskDesign, line: int) -> dict[str, int]:
 
 
 def line_definitions(design: MaskDesign) -> dict[str, Any]:
-    """Definitions that vendors' online reconstructions and people look for."""
+    """Definitions for people and for readers that know them.
+
+    AccelerationFactorPE, which some vendors' online reconstructions look for, is left out: it promises lines at regular
+    distances, which a mask does not have.
+    """
     return {
         "Lines": design.shots,
         "LineOrder": design.play.line_order,

@@ -39,7 +39,7 @@ def train_checks(played: PlayedSequence, design: MaskDesign) -> list[Check]:
         return [list_check(
             "train.length", [f"trains of {lengths} echoes"], f"{design.play.echo_train} echoes", "export it again"
         )]  # fmt: skip
-    return [_moments(played, design, trains), _times(played, design, trains), _phases(trains)]
+    return [_moments(played, design, trains), _times(played, design, trains), _phases(played, trains)]
 
 
 def _trains(played: PlayedSequence) -> list[list[Excitation]]:
@@ -102,16 +102,24 @@ def _times(played: PlayedSequence, design: MaskDesign, trains: list[list[Excitat
     )  # fmt: skip
 
 
-def _phases(trains: list[list[Excitation]]) -> Check:
-    """Each refocusing pulse 90 degrees from its excitation, either way."""
+def _phases(played: PlayedSequence, trains: list[list[Excitation]]) -> Check:
+    """Each refocusing pulse 90 degrees from its excitation, either way, and the receiver in step with the signal."""
     worst, where = 0.0, ""
     for number, train in enumerate(trains):
         turns = np.array([pulse.phase_rad - train[0].phase_rad for pulse in train[1:]])
         distance = float(np.abs(np.cos(turns)).max())
         if distance > worst or not where:
             worst, where = distance, f"train {number + 1}, block {train[0].block + 1}"
+    first: dict[int, float] = {}  # slices may differ in phase, the echoes and trains of one may not
+    for at, readout in enumerate(readout for readout in played.readouts if not readout.is_noise):
+        turn = readout.phase_rad - readout.signal_phase_rad
+        turn -= first.setdefault(readout.labels.get("SLC", 0), turn)
+        distance = float(abs(np.angle(np.exp(1j * turn))))
+        if distance > worst:
+            worst, where = distance, f"receiver, readout {at + 1}, block {readout.block + 1}"
     held = worst <= PHASE_LIMIT_RAD
     return Check(
         name="train.phases", held=held, value=float(f"{worst:.3g}"), limit=PHASE_LIMIT_RAD, unit="rad", where=where,
-        remedy="" if held else "play the refocusing pulses 90 degrees out of phase with the excitation",
+        remedy="" if held else "play the refocusing pulses 90 degrees out of phase with the excitation, and give all "
+        "readouts of a slice the same receiver phase to their signal",
     )  # fmt: skip

@@ -16,9 +16,9 @@ from seqopt.gradients.waveform import slew, worst_vector
 from seqopt.pulseq.events import COUNTERS, Events, Receiver
 from seqopt.pulseq.export import write_sequence
 from seqopt.pulseq.gre_plan import GrePlan, make_plan, plan_gre
-from seqopt.pulseq.timing import GreTiming
+from seqopt.pulseq.timing import SequenceTiming
 
-__all__ = ["GreTiming", "ShotStyle", "plan_gre", "write_gre"]
+__all__ = ["SequenceTiming", "ShotStyle", "plan_gre", "write_gre"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class ShotStyle:
 
 def write_gre(
     design: TrajectoryDesign, path: Path, *, version: str = "1.5.0", style: ShotStyle | None = None
-) -> GreTiming:
+) -> SequenceTiming:
     """Write the design as a Pulseq file to exactly ``path``; the timing it has.
 
     Per shot and slice: slice-selective Hann-sinc, prephaser with slice rephaser, the design's waveform as extended

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seqopt.core import TrajectoryDesign
 from seqopt.pulseq.slice_selection import SlicePulse, slice_pulse
-from seqopt.pulseq.timing import GreTiming, check_adc, pause, slice_pauses, start_s
+from seqopt.pulseq.timing import SequenceTiming, check_adc, pause, slice_pauses, start_s
 from seqopt.pulseq.trapezoid import Trapezoid, ceil_to, shortest_trapezoid
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,10 +36,10 @@ class GrePlan:
     """For each slice, the pause after its rewinder."""
     adc_delay_s: float
     noise_s: float
-    timing: GreTiming
+    timing: SequenceTiming
 
 
-def plan_gre(design: TrajectoryDesign) -> GreTiming:
+def plan_gre(design: TrajectoryDesign) -> SequenceTiming:
     """Timing of the sequence that ``write_gre`` would write, cheaply.
 
     Raises ``SeqoptError`` where TE, TR, B1, slice or ADC do not fit, naming the shortest time or the remedy.
@@ -69,7 +69,7 @@ def make_plan(design: TrajectoryDesign) -> GrePlan:
     tr_delay = pause("repetition time", protocol.tr_s, min_tr, block)
     noise = ceil_to(adc_end, block)
     passes = protocol.dummy_shots + design.shots
-    timing = GreTiming(
+    timing = SequenceTiming(
         te_s=round(min_te + te_delay, 10),
         tr_s=round(min_tr + tr_delay, 10),
         min_te_s=round(min_te, 10),

@@ -42,11 +42,12 @@ def line_table(design: MaskDesign, *, echo_train: int = 1, centre_echo: int = 0)
 def nested(design: MaskDesign, echo_train: int, centre_echo: int) -> IntArray:
     """Most valuable lines first: an aborted scan has the best mask of as many lines as whole trains were played.
 
-    Within a train the nearer a line is to k = 0, the nearer it is to the centre echo.
+    Each train starts at the centre echo with the nearest of its own lines, so that in a train of several echoes lines
+    beside each other near k = 0 differ in T2 weighting; `centre_out` keeps them alike.
     """
     trains = -(-design.shots // echo_train)
     table = np.full((trains, echo_train), NO_LINE)
-    places = _nearest_echoes(echo_train, centre_echo)
+    places = _echoes_outward(echo_train, centre_echo)
     for train in range(trains):
         lines = _centre_out(design, design.order[: design.shots][train * echo_train : (train + 1) * echo_train])
         table[train, places[: len(lines)]] = lines
@@ -64,9 +65,12 @@ def linear(design: MaskDesign, echo_train: int, centre_echo: int) -> IntArray:
 
 @line_orders.register("centre-out")
 def centre_out(design: MaskDesign, echo_train: int, centre_echo: int) -> IntArray:
-    """From k = 0 outwards; the centre echo reads the nearest lines, echoes further from it lines further out."""
+    """From k = 0 outwards in bands of |k|, one an echo; all trains read the innermost band at the centre echo.
+
+    From each band to the next the echo changes by one or two, so that T2 weighting varies smoothly with |k|.
+    """
     bands = np.array_split(_centre_out(design, design.lines), echo_train)
-    return _banded(bands, _nearest_echoes(echo_train, centre_echo))
+    return _banded(bands, _echoes_outward(echo_train, centre_echo))
 
 
 def _centre_out(design: MaskDesign, lines: IntArray) -> IntArray:
@@ -76,9 +80,14 @@ def _centre_out(design: MaskDesign, lines: IntArray) -> IntArray:
     return out
 
 
-def _nearest_echoes(echo_train: int, centre_echo: int) -> list[int]:
-    """Echoes by their distance from the centre echo, of two equal ones the earlier first."""
-    return sorted(range(echo_train), key=lambda echo: (abs(echo - centre_echo), echo))
+def _echoes_outward(echo_train: int, centre_echo: int) -> list[int]:
+    """All echoes from the centre echo on, in steps of two at most, of one where the centre echo is first or last.
+
+    By every other echo out over the side with fewer echoes, back by the rest, then out over the other side.
+    """
+    earlier, later = list(range(centre_echo))[::-1], list(range(centre_echo + 1, echo_train))
+    fewer, more = (earlier, later) if len(earlier) <= len(later) else (later, earlier)
+    return [centre_echo, *fewer[1::2], *fewer[::2][::-1], *more]
 
 
 def _banded(bands: list[IntArray], echoes: list[int]) -> IntArray:

@@ -15,7 +15,7 @@ SETTLE_S = 5e-3  # quiet time after the noise readout
 
 
 @dataclass(frozen=True, kw_only=True)
-class GreTiming:
+class SequenceTiming:
     """When everything of a planned or written sequence happens."""
 
     te_s: float

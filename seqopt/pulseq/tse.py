@@ -13,11 +13,11 @@ from seqopt.pulseq.cartesian_plan import LINE_COUNTERS, line_definitions, line_l
 from seqopt.pulseq.events import Events, Receiver
 from seqopt.pulseq.export import write_sequence
 from seqopt.pulseq.line_orders import NO_LINE
-from seqopt.pulseq.timing import GreTiming
+from seqopt.pulseq.timing import SequenceTiming
 from seqopt.pulseq.tse_plan import Lobes, TsePlan, make_tse_plan
 
 
-def write_tse(design: MaskDesign, path: Path, *, version: str = "1.5.0") -> GreTiming:
+def write_tse(design: MaskDesign, path: Path, *, version: str = "1.5.0") -> SequenceTiming:
     """Write the mask as a Pulseq file to exactly ``path``: a train of echoes after each excitation; the timing it has.
 
     Per train and slice: 90 degrees, then for each echo a refocusing pulse between crushers, phase encoding, readout

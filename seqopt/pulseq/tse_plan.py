@@ -16,7 +16,7 @@ from seqopt.errors import reject
 from seqopt.pulseq.cartesian_plan import LineReadout, line_readout, phase_moments
 from seqopt.pulseq.line_orders import NO_LINE, line_table
 from seqopt.pulseq.slice_selection import SlicePulse, peak_b1_hz, slice_pulse
-from seqopt.pulseq.timing import GreTiming, pause, shown_ms, slice_pauses, start_s
+from seqopt.pulseq.timing import SequenceTiming, pause, shown_ms, slice_pauses, start_s
 from seqopt.pulseq.trapezoid import Trapezoid, ceil_to, shortest_trapezoid
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,10 +53,10 @@ class TsePlan:
     slot_delay_s: tuple[float, ...]
     """For each slice, the pause after its train."""
     noise_s: float
-    timing: GreTiming
+    timing: SequenceTiming
 
 
-def plan_tse(design: MaskDesign) -> GreTiming:
+def plan_tse(design: MaskDesign) -> SequenceTiming:
     """Timing of the sequence that ``write_tse`` would write, cheaply.
 
     Raises ``SeqoptError`` where TE, TR, B1, slice, ADC or echo train do not fit, naming what would.
@@ -170,7 +170,7 @@ def _timing(
     train_s: float,
     tr_delay_s: float,
     start_s: float,
-) -> GreTiming:
+) -> SequenceTiming:
     slices = design.geometry.slices
     played = [
         (slice_, int(line), echo)
@@ -180,7 +180,7 @@ def _timing(
         if line != NO_LINE
     ]
     passes = design.play.dummy_trains + len(table)
-    return GreTiming(
+    return SequenceTiming(
         te_s=round(first_te_s + centre_echo * spacing_s, 10),
         tr_s=round(train_s * slices + tr_delay_s, 10),
         min_te_s=round(first_te_s, 10),

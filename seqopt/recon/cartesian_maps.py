@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqopt.core.cartesian_data import central_run
+from seqopt.core.cartesian_data import LEAST_CALIBRATION, central_run
 from seqopt.errors import SeqoptError
 from seqopt.recon.coil_maps import map_methods
-
-_LEAST = 6  # the kernel of ESPIRiT
 
 
 def maps_of_lines(
@@ -34,10 +32,10 @@ def maps_of_lines(
     centre = shape[0] // 2
     run = central_run(calibration_lines, shape[0])
     half = min(centre - int(run[0]), int(run[-1]) + 1 - centre, size // 2, x // 2) if len(run) else 0
-    if 2 * half < _LEAST:
+    if 2 * half < LEAST_CALIBRATION:
         raise SeqoptError(
-            f"coil maps need {_LEAST} or more calibration lines about the centre of k-space, the data hold {len(run)}; "
-            "design with --calibration, or use the method 'zero-filled'"
+            f"coil maps need {LEAST_CALIBRATION} or more calibration lines about the centre of k-space, "
+            f"the data hold {len(run)}; design with --calibration, or use the method 'zero-filled'"
         )
     rows = np.searchsorted(calibration_lines, np.arange(centre - half, centre + half))
     block = calibration[:, rows, x // 2 - half : x // 2 + half]

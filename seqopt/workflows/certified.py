@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 
 from seqopt.core import Certificate, MaskDesign, TrajectoryDesign
 from seqopt.pulseq.certificate import certify
-from seqopt.pulseq.timing import GreTiming
+from seqopt.pulseq.timing import SequenceTiming
 from seqopt.workflows.store import replacing, write_text
 
 Design = TypeVar("Design", TrajectoryDesign, MaskDesign)
 
 
 def write_certified(
-    folder: Path, one: Design, write: Callable[[Design, Path], GreTiming]
-) -> tuple[GreTiming, Certificate]:
+    folder: Path, one: Design, write: Callable[[Design, Path], SequenceTiming]
+) -> tuple[SequenceTiming, Certificate]:
     """Write ``<name>.seq`` and certificate.json; a file whose certificate does not hold is ``<name>.rejected.seq``."""
     folder.mkdir(parents=True, exist_ok=True)
     final, draft = folder / f"{one.name}.seq", folder / f"{one.name}.rejected.seq"

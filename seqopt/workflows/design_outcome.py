@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from seqopt.core import Certificate, Scanner, TrajectoryDesign
 from seqopt.learn.evaluate import Scores
-from seqopt.pulseq.gre import GreTiming
+from seqopt.pulseq.gre import SequenceTiming
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
 from seqopt.workflows.scores import METRICS
 
@@ -33,7 +33,7 @@ class DesignOutcome:
     history: Mapping[str, list[tuple[int, float]]]
     image_source: str
     counts: Mapping[str, int]
-    timing: Mapping[str, GreTiming] = field(default_factory=dict)
+    timing: Mapping[str, SequenceTiming] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
     def gain_db(self, judge: str) -> float:

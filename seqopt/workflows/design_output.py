@@ -11,7 +11,7 @@ from typing import Any
 from seqopt.core import Certificate, TrajectoryDesign
 from seqopt.mrd.header import write_header
 from seqopt.mrd.recon_config import ReconConfig, recon_toml
-from seqopt.pulseq.gre import GreTiming, plan_gre, write_gre
+from seqopt.pulseq.gre import SequenceTiming, plan_gre, write_gre
 from seqopt.report import render_report
 from seqopt.workflows.certified import made_by, write_certified
 from seqopt.workflows.design_outcome import DesignOutcome
@@ -56,7 +56,9 @@ def write_design(
     return outcome, certificate
 
 
-def _export(folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: str) -> tuple[GreTiming, Certificate]:
+def _export(
+    folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: str
+) -> tuple[SequenceTiming, Certificate]:
     """The .seq, its certificate, the MRD header and recon.toml; of the baseline the design.h5 too."""
     timing, certificate = write_certified(folder, one, write_gre)
     with replacing(folder / f"{one.name}.mrd") as temporary:

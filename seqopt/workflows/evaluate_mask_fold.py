@@ -20,7 +20,7 @@ from seqopt.workflows.evaluate_mask_images import fold_images, folds_of
 from seqopt.workflows.evaluate_mask_scores import CellScores, choice_facts, mask_scores, read_cell, write_cell
 from seqopt.workflows.mask_choice import Choice, choose_lines
 from seqopt.workflows.mask_images import labelled_images
-from seqopt.workflows.mask_judging import FULL, candidates, judge_masks
+from seqopt.workflows.mask_judging import candidates, judge_masks, taught_masks
 from seqopt.workflows.mask_networks import restoring_network, task_network
 from seqopt.workflows.mask_request import MaskRequest
 from seqopt.workflows.mask_run import MaskRun
@@ -95,7 +95,7 @@ def evaluate_fold(one: FoldRun, watch: Watch, stop: Callable[[], bool]) -> str:
         cell = replace(run, request=replace(run.request, shots=lines, swaps=one.request.swaps), checkpoint=checkpoint)
         choice = choose_lines(cell, network)
         masks = candidates(cell.request, choice)
-        reader = network or restoring_network(cell, [mask.mask for mask in masks if mask.label != FULL])
+        reader = network or restoring_network(cell, taught_masks(masks))
         judged, _ = judge_masks(cell, masks, reader)
         scores = CellScores(
             network=one.request.network or "",
@@ -112,7 +112,6 @@ def evaluate_fold(one: FoldRun, watch: Watch, stop: Callable[[], bool]) -> str:
         )
         write_cell(one.cell_path(lines), scores)
         checkpoint.remove()
-        run._test_samples = cell._test_samples
     if one.attribution is not None and network is not None:
         _draw_attribution(one, run, network)
     return f"{len(order.order)} lines in order, {len(due)} accelerations judged"

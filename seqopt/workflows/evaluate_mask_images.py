@@ -26,6 +26,5 @@ def folds_of(request: MaskRequest, labelled: LabelledSet, count: int) -> tuple[F
 
 def fold_images(request: MaskRequest, labelled: LabelledSet, fold: Fold) -> FoldImages:
     """The images of one fold, at most as many of each part as the recipe takes, evenly spaced."""
-    return FoldImages(
-        images=divided(request, labelled, fold), subjects=labelled.subjects[part_of(request, fold, "test")]
-    )
+    judged = part_of(request, labelled, fold, "test")
+    return FoldImages(images=divided(request, labelled, fold), subjects=labelled.subjects[judged])

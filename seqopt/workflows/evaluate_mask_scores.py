@@ -16,7 +16,7 @@ from seqopt.workflows.mask_choice import Choice
 from seqopt.workflows.mask_judging import Judged
 from seqopt.workflows.store import write_text
 
-FORMAT = "seqopt-mask-scores-1"
+FORMAT = "seqopt-mask-cell-1"
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 

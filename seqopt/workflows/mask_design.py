@@ -13,7 +13,7 @@ from seqopt.errors import SeqoptError
 from seqopt.learn.train_task import Task
 from seqopt.pulseq.cartesian import plan_mask
 from seqopt.workflows.mask_choice import Choice, choose_lines
-from seqopt.workflows.mask_judging import FULL, Judged, candidates, judge_masks, shown_images
+from seqopt.workflows.mask_judging import Judged, candidates, judge_masks, shown_images, taught_masks
 from seqopt.workflows.mask_networks import restoring_network, task_network
 from seqopt.workflows.mask_outcome import MaskOutcome
 from seqopt.workflows.mask_output import write_mask_files
@@ -40,7 +40,7 @@ def design_mask(
     network = task_network(run)
     choice = choose_lines(run, network)
     masks = candidates(request, choice)
-    network = network or restoring_network(run, [one.mask for one in masks if one.label != FULL])
+    network = network or restoring_network(run, taught_masks(masks))
     judged, tuned = judge_masks(run, masks, network)
     outcome = _outcome(run, choice, judged, _stored(network, tuned))
     outcome, certificate = write_mask_files(request, outcome, watch=watch, seconds=run.checkpoint.spent_s)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqopt.errors import SeqoptError
 from seqopt.images import evaluation_images, load_images, noise_sigma, sample_of, training_batches
-from seqopt.images.image_set import SPLITS, IndexArray, evenly
+from seqopt.images.image_set import SPLITS, IndexArray
 from seqopt.images.labelled import Fold, LabelledSet
 from seqopt.images.labelled_batches import labelled_batch, with_phase
 from seqopt.images.labelled_brain import labelled_brain, labelled_lesions
@@ -75,9 +75,9 @@ def labelled_images(request: MaskRequest) -> LabelledSet:
     )
 
 
-def part_of(request: MaskRequest, fold: Fold, split: str) -> IndexArray:
-    """Image numbers of a part of the fold, at most as many as the recipe takes, evenly spaced."""
-    return evenly(getattr(fold, split), _limits(request)[split])
+def part_of(request: MaskRequest, labelled: LabelledSet, fold: Fold, split: str) -> IndexArray:
+    """Image numbers of a part of the fold, at most as many as the recipe takes, evenly spaced and of every class."""
+    return labelled.some(getattr(fold, split), _limits(request)[split])
 
 
 def divided(request: MaskRequest, labelled: LabelledSet, fold: Fold) -> MaskImages:
@@ -85,7 +85,7 @@ def divided(request: MaskRequest, labelled: LabelledSet, fold: Fold) -> MaskImag
     with_labels = request.task != "reconstruction"
     parts = {}
     for number, name in enumerate(SPLITS):
-        indices = part_of(request, fold, name)
+        indices = part_of(request, labelled, fold, name)
         if not len(indices):
             parts[name] = Examples(torch.zeros((0, *labelled.images.shape[1:]), dtype=torch.complex64))
             continue

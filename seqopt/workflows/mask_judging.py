@@ -17,7 +17,7 @@ from seqopt.learn.train_task import Task
 from seqopt.recon.cartesian_loop import CartesianCgSense, ZeroFilled
 from seqopt.sampling.masks import line_order
 from seqopt.workflows.mask_choice import Choice
-from seqopt.workflows.mask_networks import tuned_network
+from seqopt.workflows.mask_networks import read_by_network, tuned_network
 from seqopt.workflows.mask_request import MaskRequest
 from seqopt.workflows.mask_run import MaskRun
 
@@ -70,6 +70,16 @@ def candidates(request: MaskRequest, choice: Choice) -> list[Candidate]:
             )
             found.append(Candidate(label=label, draw=draw, mask=_mask(request, order)))
     return found
+
+
+def taught_masks(masks: Sequence[Candidate]) -> list[BoolArray]:
+    """One mask after another for a network that is to serve all: each kind as often, its draws in turn."""
+    kinds: dict[str, list[BoolArray]] = {}
+    for one in masks:
+        if one.label not in (FULL, UNREFINED):
+            kinds.setdefault(one.label, []).append(one.mask)
+    rounds = max(len(draws) for draws in kinds.values())
+    return [draws[number % len(draws)] for number in range(rounds) for draws in kinds.values()]
 
 
 def _mask(request: MaskRequest, order: npt.NDArray[np.int64]) -> BoolArray:
@@ -135,7 +145,7 @@ def _estimates(
 ) -> Iterator[tuple[str, Tensor, Task | None]]:
     """Judge, magnitudes (n, y, x) and the network that reads them; the last one is what the figures show."""
     if run.request.task != "reconstruction":
-        estimate = run.reconstruct_test(mask, run.inner())
+        estimate = run.reconstruct_test(mask, read_by_network(run))
         for name, reader in (("as trained", network), ("fine-tuned", tuned)):
             if reader is not None:
                 yield name, estimate, reader
@@ -145,7 +155,7 @@ def _estimates(
         recons["cg-sense"] = CartesianCgSense(run.request.recipe.iterations, REGULARISATION)
     for name, recon in recons.items():
         yield name, run.reconstruct_test(mask, recon), None
-    estimate = run.reconstruct_test(mask, run.inner())
+    estimate = run.reconstruct_test(mask, read_by_network(run))
     for name, restorer in (("U-Net", network), ("U-Net fine-tuned", tuned)):
         if restorer is not None:
             with torch.no_grad():

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqopt.errors import SeqoptError
 from seqopt.learn.losses import image_loss
 from seqopt.learn.tasks import Classification, Segmentation
 from seqopt.learn.train_task import Task, fine_tune, train_task
+from seqopt.recon.cartesian_loop import ZeroFilled
 from seqopt.recon.unet import UNet
 from seqopt.workflows.mask_run import MaskRun
 
@@ -28,7 +28,7 @@ class Restoration(Task):
     rate = 3e-3
 
     def __init__(self, channels: int) -> None:
-        torch.nn.Module.__init__(self)
+        nn.Module.__init__(self)
         self.classes = ()
         self.network = UNet(channels, LEVELS)
 
@@ -73,11 +73,16 @@ def task_network(run: MaskRun) -> Task | None:
     return _trained(run, batch_of)
 
 
+def read_by_network(run: MaskRun) -> nn.Module:
+    """What a network reads; the U-Net that restores reads the zero-filled image, as in `seqopt recon`."""
+    return ZeroFilled() if run.request.task == "reconstruction" else run.inner()
+
+
 def restoring_network(run: MaskRun, masks: Sequence[BoolArray]) -> Task | None:
-    """The frozen U-Net of reconstruction, trained on all the masks in turn, none preferred; None unless asked for."""
+    """The frozen U-Net of reconstruction, trained on ``masks`` in turn, none preferred; None unless asked for."""
     if run.request.task != "reconstruction" or run.request.network is None:
         return None
-    batch_of = run.reconstructed_batch(lambda step: masks[step % len(masks)], run.inner(), stream=TASK_STREAM)
+    batch_of = run.reconstructed_batch(lambda step: masks[step % len(masks)], read_by_network(run), stream=TASK_STREAM)
     return _trained(run, batch_of)
 
 
@@ -104,6 +109,6 @@ def _trained(run: MaskRun, batch_of: Callable[[int], tuple[Tensor, Tensor]]) -> 
 
 def tuned_network(run: MaskRun, network: Task, mask: BoolArray, each: Callable[[int, float], None]) -> Task:
     """A copy of the network that went on to learn from reconstructions of one mask: same images and steps for every."""
-    batch_of = run.reconstructed_batch(lambda _: mask, run.inner(), stream=TUNE_STREAM)
+    batch_of = run.reconstructed_batch(lambda _: mask, read_by_network(run), stream=TUNE_STREAM)
     steps = run.request.recipe.tune_steps
     return fine_tune(network, batch_of, steps=steps, device=run.acquisition.device, each=each)

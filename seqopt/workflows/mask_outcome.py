@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import MaskDesign
-from seqopt.pulseq.timing import GreTiming
+from seqopt.pulseq.timing import SequenceTiming
 from seqopt.workflows.mask_choice import Choice
 from seqopt.workflows.mask_judging import BASELINES, FULL, IGS, UNREFINED, Judged
 from seqopt.workflows.scores import paired_p
@@ -45,7 +45,7 @@ class MaskOutcome:
     counts: Mapping[str, int]
     """Images: ``train``, ``validation`` and ``test`` as divided, ``selection`` in each pass, ``judged`` at the end."""
     noise_sigma: float
-    timing: GreTiming | None = None
+    timing: SequenceTiming | None = None
     files: tuple[str, ...] = ()
 
     @property

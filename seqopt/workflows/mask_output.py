@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any
 
-from seqopt.core import Certificate, MaskDesign
+from seqopt.core import LEAST_CALIBRATION, Certificate, MaskDesign
 from seqopt.mrd.mask_header import write_mask_header
 from seqopt.mrd.recon_config import ReconConfig, recon_toml
 from seqopt.pulseq.cartesian import write_mask
-from seqopt.pulseq.timing import GreTiming
+from seqopt.pulseq.timing import SequenceTiming
 from seqopt.report import render_report
 from seqopt.workflows.certified import made_by, write_certified
 from seqopt.workflows.mask_outcome import MaskOutcome, mask_rows
@@ -22,7 +22,7 @@ from seqopt.workflows.store import replacing, save_design, write_text
 
 SCORES_FORMAT = "seqopt-mask-scores-1"
 RECON_ITERATIONS, RECON_REGULARISATION = 30, 0.01
-_LEAST_CALIBRATION, _MOST_CALIBRATION = 6, 24
+_MOST_CALIBRATION = 24
 
 
 def write_mask_files(
@@ -56,7 +56,7 @@ def write_mask_files(
     return outcome, certificate
 
 
-def _write_header(request: MaskRequest, design: MaskDesign, timing: GreTiming) -> None:
+def _write_header(request: MaskRequest, design: MaskDesign, timing: SequenceTiming) -> None:
     with replacing(request.out / f"{design.name}.mrd") as temporary:
         write_mask_header(
             temporary,
@@ -71,7 +71,7 @@ def _write_header(request: MaskRequest, design: MaskDesign, timing: GreTiming) -
         )
 
 
-def recon_config(request: MaskRequest, outcome: MaskOutcome, timing: GreTiming) -> ReconConfig:
+def recon_config(request: MaskRequest, outcome: MaskOutcome, timing: SequenceTiming) -> ReconConfig:
     """How data of the mask are reconstructed: by the U-Net trained for it, by CG-SENSE with coils, else zero-filled."""
     if "unet" in outcome.networks:
         method = "unet"
@@ -83,7 +83,7 @@ def recon_config(request: MaskRequest, outcome: MaskOutcome, timing: GreTiming) 
         method=method,
         iterations=RECON_ITERATIONS,
         regularisation=RECON_REGULARISATION,
-        calibration=min(max(request.central, _LEAST_CALIBRATION), _MOST_CALIBRATION),
+        calibration=min(max(request.central, LEAST_CALIBRATION), _MOST_CALIBRATION),
         sequence=f"{request.name}.seq",
         header=f"{request.name}.mrd",
         seq_md5=timing.md5,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqopt.core import CartesianProtocol, Geometry, MaskDesign, Protocol, Scanner
+from seqopt.core import LEAST_CALIBRATION, CartesianProtocol, Geometry, MaskDesign, Protocol, Scanner
 from seqopt.errors import SeqoptError, reject
 from seqopt.learn.networks import networks
 from seqopt.learn.targets import targets
@@ -23,8 +23,6 @@ from seqopt.sampling.masks import centre_out, refuse_impossible_mask
 from seqopt.workflows.mask_recipe import MaskRecipe
 
 FAMILY = "igs"
-MAPS_NEED = 6
-"""Central lines without which no coil map can be estimated."""
 _NOT_COMPARED = ("out", "resume", "overwrite", "labels")
 
 
@@ -102,6 +100,11 @@ class MaskRequest:
             raise reject("coils", got=self.coils, expected="1..128", remedy="8 is the default")
         if not self.snr > 0:
             raise reject("SNR", got=self.snr, expected="a number above 0", remedy="50 is the default")
+        if self.inner == "cg-sense" and not self.maps_possible:
+            raise SeqoptError(
+                f"calibration lines: got {self.central} for --inner cg-sense with {self.coils} coils, expected "
+                f"{LEAST_CALIBRATION} or more, without which a scan gives no coil maps; raise --calibration or --shots"
+            )
         if self.seed < 0:
             raise reject("seed", got=self.seed, expected="0 or more", remedy="0 is the default")
         if self.geometry.matrix[0] != self.geometry.matrix[1] or self.geometry.fov_m[0] != self.geometry.fov_m[1]:
@@ -182,7 +185,7 @@ class MaskRequest:
     @property
     def maps_possible(self) -> bool:
         """Whether a scan by the mask can tell the coils apart."""
-        return self.coils == 1 or self.central >= MAPS_NEED
+        return self.coils == 1 or self.central >= LEAST_CALIBRATION
 
     def fingerprint(self) -> dict[str, Any]:
         """What a resumed run must have in common with the interrupted one."""
@@ -217,6 +220,6 @@ def usual_calibration(shots: int, coils: int) -> int:
 
     Coil maps cannot be had from fewer than 6, and gain little from more than 16; a mask of fewer lines has none.
     """
-    if coils == 1 or shots < MAPS_NEED:
+    if coils == 1 or shots < LEAST_CALIBRATION:
         return 1
-    return max(MAPS_NEED, min(16, shots // 2 // 2 * 2))
+    return max(LEAST_CALIBRATION, min(16, shots // 2 // 2 * 2))

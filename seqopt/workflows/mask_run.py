@@ -37,7 +37,6 @@ class MaskRun:
     checkpoint: Checkpoint
     watch: Watch
     stop: Callable[[], bool]
-    _test_samples: Tensor | None = None
 
     @classmethod
     def begin(cls, request: MaskRequest, watch: Watch, stop: Callable[[], bool]) -> MaskRun:
@@ -77,15 +76,20 @@ class MaskRun:
 
     def reconstruct_test(self, mask: BoolArray, recon: nn.Module) -> Tensor:
         """Magnitudes (n, y, x) of the held-out images under a mask, each with its own noise, whatever the mask."""
-        if self._test_samples is None:
-            images = self.images.parts["test"].images
-            self._test_samples = torch.cat(
-                [self.acquisition.encode(one[None], self._noise(number)) for number, one in enumerate(images)]
-            )
         weights = torch.from_numpy(mask.astype(np.float32)).to(self.acquisition.device)
+        numbers = torch.arange(len(self.images.parts["test"].images))
         with torch.no_grad():
-            parts = torch.split(self._test_samples, self.request.recipe.pass_batch)
-            return torch.cat([recon(self.acquisition.measurement(part, weights)) for part in parts])
+            return torch.cat(
+                [
+                    recon(self.acquisition.measurement(self._test_samples_of(part.tolist()), weights))
+                    for part in torch.split(numbers, self.request.recipe.pass_batch)
+                ]
+            )
+
+    def _test_samples_of(self, numbers: list[int]) -> Tensor:
+        """Noisy samples of every line of these test images; made anew for each mask, since all coils fill memory."""
+        images = self.images.parts["test"].images
+        return torch.cat([self.acquisition.encode(images[one][None], self._noise(one)) for one in numbers])
 
     def _noise(self, image: int) -> torch.Generator:
         seed = np.random.SeedSequence([self.request.seed, TEST_NOISE, image]).generate_state(1)[0]

@@ -92,6 +92,37 @@ def test_a_subset_keeps_what_belongs_to_its_images(brain):
     assert np.array_equal(some.images[1], brain.images[9]) and np.array_equal(some.labels[1], brain.labels[9])
 
 
+def test_a_limited_part_keeps_every_class():
+    labels = np.array([0] * 20 + [1] * 3 + [2] * 7 + [1] * 2, np.int64)
+    labelled = made([0] * 32, labels=labels, classes=("a", "b", "c"))
+    assert [np.bincount(labels[labelled.some(np.arange(32), limit)]).tolist() for limit in (3, 10, 18, 31)] == [
+        [1, 1, 1],
+        [4, 3, 3],
+        [7, 5, 6],
+        [19, 5, 7],
+    ]
+    chosen = labelled.some(np.arange(32), 9)
+    assert (np.diff(chosen) > 0).all()
+    assert chosen[labels[chosen] == 0].tolist() == [3, 10, 16]  # the middles of three stretches of 20
+    assert labelled.some(np.arange(25), 6).max() < 25
+    everything = np.arange(5, 30)
+    for limit in (None, 25, 40):
+        assert np.array_equal(labelled.some(everything, limit), everything)
+    with pytest.raises(SeqoptError, match="limit: got 0"):
+        labelled.some(everything, 0)
+
+
+def test_a_limited_part_of_segmented_images_is_evenly_spaced(brain):
+    assert brain.some(np.arange(10, 50), 4).tolist() == [15, 25, 35, 45]
+
+
+def test_limited_parts_of_the_lesions_have_both_classes_in_every_fold(lesions):
+    for fold in (*lesions.folds(5, validation=True), lesions.splits(limit=5)):
+        for part in (fold.train, fold.validation, fold.test):
+            for limit in (2, 4, 7, 8):
+                assert np.ptp(np.bincount(lesions.labels[lesions.some(part, limit)], minlength=2)) <= 1
+
+
 @pytest.mark.parametrize(
     ("changes", "saying"),
     [

@@ -119,6 +119,87 @@ def test_freesurfer_structures_become_three_tissues(tmp_path):
     assert found.classes == ("background", "CSF", "GM", "WM") and set(np.unique(found.labels)) == {0, 1, 2, 3}
 
 
+def freesurfer_brain(place: Path, seed: int, **segmentations: tuple[int, int, int, int]) -> None:
+    """``norm.mgz`` and label files, by name without ``aseg.mgz``, whose bars have these values."""
+    image, labels = body(values=(1, 2, 3), seed=seed)
+    place.mkdir(parents=True)
+    nibabel.save(nibabel.MGHImage(image, np.eye(4)), place / "norm.mgz")
+    for name, values in segmentations.items():
+        nibabel.save(nibabel.MGHImage(np.array(values, np.int32)[labels], np.eye(4)), place / f"{name}aseg.mgz")
+
+
+def test_a_freesurfer_brain_counts_once_however_often_it_was_segmented(tmp_path):
+    several = {"": (0, 4, 3, 41), "aparc+": (0, 0, 1005, 0), "aparc.a2009s+": (0, 0, 11105, 0)}
+    for number, name in enumerate(("site_a/anna", "site_b/anna", "bert")):
+        freesurfer_brain(tmp_path / name / "mri", number, **several)
+        (tmp_path / name / "mri" / "._aseg.mgz").write_bytes(b"junk of another system")
+    freesurfer_brain(tmp_path / "carl" / "mri", 3, **{"aparc+": (0, 4, 2005, 2)})
+    found = load(tmp_path)
+    assert np.bincount(found.subjects).tolist() == [len(found) // 4] * 4
+    per_brain = found.slices.reshape(4, -1)
+    assert all(len(set(one.tolist())) == len(one) for one in per_brain)  # no slice twice
+    for image_labels in found.labels:
+        assert set(np.unique(image_labels)) == {0, 1, 2, 3}  # of aseg.mgz, cortex included, where it is there
+    fold = found.folds(4)[0]
+    assert len(set(found.subjects[fold.train].tolist())) == 3 and len(set(found.subjects[fold.test].tolist())) == 1
+
+
+@pytest.mark.parametrize("inside", [".", "mri"])
+def test_one_freesurfer_brain_may_be_given_by_any_of_its_folders(tmp_path, inside):
+    freesurfer_brain(tmp_path / "anna" / "mri", 0, **{"": (0, 4, 42, 2)})
+    found = load(tmp_path / "anna" / inside)
+    assert set(found.subjects.tolist()) == {0} and set(np.unique(found.labels)) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "named", [{"background": 0, "tail": 2, "head": 1}, {"0": "background", "2": "tail", "1": "head"}]
+)
+def test_classes_are_named_by_number_or_numbered_by_name(tmp_path, named):
+    folder = decathlon(tmp_path, 2)
+    (folder / "dataset.json").write_text(json.dumps({"labels": named}))
+    found = load(folder)
+    assert found.classes == ("background", "tail", "head")
+    head, tail = (found.images[found.labels == found.classes.index(name)] for name in ("head", "tail"))
+    assert np.median(head) < 0.9 * np.median(tail)  # the bar of value 1 is darker than that of 2
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"labels": ["background", "head", "tail"]},
+        {"labels": {"background": 0, "whole": [1, 2]}},
+        {"labels": {"background": 0, "head": 1, "tail": 1}},
+        {"labels": {"head": "one"}},
+        {"labels": {"head": True}},
+        {"labels": {"1": None}},
+        {"labels": None},
+        ["head", "tail"],
+    ],
+)
+def test_classes_given_otherwise_are_refused_in_one_line_that_names_the_file(tmp_path, about):
+    file = decathlon(tmp_path, 1) / "dataset.json"
+    file.write_text(json.dumps(about))
+    with pytest.raises(SeqoptError, match='"labels" must pair each number with one name') as error:
+        load(tmp_path)
+    assert str(file) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_contrast_is_refused_where_none_can_be_chosen(tmp_path):
+    image, labels = body(values=(1, 2, 3))
+    for layout, stem, ending in (("acdc", "patient001_frame01", "_gt"), ("pairs", "a", "")):
+        save(tmp_path / layout / ("images" if layout == "pairs" else "") / f"{stem}.nii.gz", image)
+        save(tmp_path / layout / ("labels" if layout == "pairs" else "") / f"{stem}{ending}.nii.gz", labels)
+    freesurfer_brain(tmp_path / "freesurfer" / "anna" / "mri", 0, **{"": (0, 4, 3, 2)})
+    for layout in ("acdc", "pairs", "freesurfer"):
+        assert len(load(tmp_path / layout)) > 0
+        with pytest.raises(SeqoptError, match=f"contrast: got T1, expected none in the layout {layout}") as error:
+            load(tmp_path / layout, contrast="T1")
+        assert "\n" not in str(error.value)
+    with pytest.raises(SeqoptError, match="contrast: got T1, expected mri"):
+        load(decathlon(tmp_path / "decathlon", 1), contrast="T1")
+    assert len(load(tmp_path / "decathlon", contrast="mri")) > 0
+
+
 def test_thick_slices_are_taken_as_they_were_acquired():
     image, labels = (one.transpose(2, 1, 0) for one in body())
     volume = LabelledVolume(

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from seqopt.errors import SeqoptError
-from seqopt.learn.networks import AttentionUnet, name_and_sizes, network_of, networks
+from seqopt.learn.networks import AttentionUnet, name_and_sizes, networks
 
 
 def make(name: str, outputs: int = 3, channels: int = 4, levels: int = 3) -> torch.nn.Module:
@@ -67,18 +67,12 @@ def test_weights_tell_what_network_they_are_of(name):
     network = make(name, outputs=2, channels=6, levels=2)
     weights = {key: value.numpy() for key, value in network.state_dict().items()}
     assert name_and_sizes(weights) == (name, {"inputs": 1, "outputs": 2, "channels": 6, "levels": 2})
-    images = torch.randn(2, 1, 16, 16)
-    assert torch.equal(network_of(weights).eval()(images), network(images))
 
 
 def test_foreign_weights_are_refused():
     with pytest.raises(SeqoptError, match="weights of no known network"):
-        network_of({"layer.weight": torch.zeros(2, 2)})
+        name_and_sizes({"layer.weight": torch.zeros(2, 2)})
     with pytest.raises(SeqoptError, match="weights of no known network"):
-        network_of({})
-    weights = make("unet").state_dict()
-    del weights["up.0.0.weight"]
-    with pytest.raises(SeqoptError, match="weights of a unet that do not fit together"):
-        network_of(weights)
+        name_and_sizes({})
     with pytest.raises(SeqoptError, match="unknown network 'resnet'; known: unet, attention-unet, residual-classifier"):
         networks["resnet"]

@@ -90,6 +90,26 @@ def test_without_flags_the_lines_about_the_centre_calibrate(tmp_path):
     assert lonely.data.calibration.shape == (1, COILS, 0, N)
 
 
+def test_where_too_few_lines_are_flagged_those_about_the_centre_calibrate(tmp_path):
+    """As of a mask with calibration=1 whose chosen lines fill the centre."""
+    images, lines = coil_images(), [0, 3, *range(8, 24), 29]
+    path = write_cartesian(tmp_path / "s.mrd", images, lines=lines, calibration=[16])
+    for design in (None, mask_design([16, *(line for line in lines if line != 16)], calibration=1)):
+        scan = read_cartesian_scan(path, design)
+        assert np.array_equal(scan.data.calibration_lines, range(8, 24))
+        assert close(scan.data.calibration, direct_kspace(images)[:, :, 8:24])
+        assert scan.notes.count("too few calibration lines (1) are flagged; the 16 lines about the centre serve") == 1
+    sparse = write_cartesian(tmp_path / "p.mrd", images, lines=[3, *range(14, 19), 29], calibration=[16])
+    assert read_cartesian_scan(sparse).data.calibration_lines.tolist() == [16]  # five about the centre are too few
+
+
+def test_as_many_flagged_lines_as_maps_need_are_taken_as_they_are(tmp_path):
+    path = write_cartesian(tmp_path / "s.mrd", coil_images(), calibration=range(13, 19))
+    scan = read_cartesian_scan(path)
+    assert np.array_equal(scan.data.calibration_lines, range(13, 19))
+    assert not scan.notes
+
+
 def test_averages_are_averaged_and_of_repetitions_the_first_is_taken(tmp_path):
     images = coil_images()
 

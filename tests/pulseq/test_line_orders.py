@@ -45,11 +45,29 @@ def test_an_aborted_nested_scan_has_the_best_mask_of_its_trains():
         assert set(lines.tolist()) == set(design.order[: min(4 * trains, 11)].tolist())
 
 
-def test_echoes_far_from_the_centre_echo_read_lines_far_from_the_centre():
-    design = replace(mask_design(shots=24), calibration=0)
-    distance = np.abs(line_table(with_order(design, "centre-out"), echo_train=6, centre_echo=2) - N // 2)
-    by_echo = distance.max(axis=0)
-    assert by_echo[2] < by_echo[[1, 3]].min() <= by_echo[[1, 3]].max() < by_echo[[0, 4]].min() < by_echo[5]
+@pytest.mark.parametrize(("shots", "echo_train"), [(24, 6), (24, 8), (23, 5), (17, 4), (9, 9), (12, 2), (7, 1)])
+def test_centre_out_varies_the_echo_smoothly_with_the_distance_from_the_centre(shots, echo_train):
+    design = mask_design(shots=shots, line_order="centre-out")
+    outwards = sorted(design.lines.tolist(), key=lambda line: (abs(line - N // 2), line))
+    for centre_echo in range(echo_train):
+        table = line_table(design, echo_train=echo_train, centre_echo=centre_echo)
+        trains = len(table)
+        echo_of = {line: echo for row in table.tolist() for echo, line in enumerate(row) if line >= 0}
+        echoes = [echo_of[line] for line in outwards]
+        assert echoes[: trains - 1] == [centre_echo] * (trains - 1)  # of all trains; the last may lack an echo
+        at_an_end = centre_echo in (0, echo_train - 1)
+        assert np.abs(np.diff(echoes)).max(initial=0) <= (1 if at_an_end else 2)
+
+
+def test_nested_trains_put_a_step_beside_the_centre_that_centre_out_does_not_have():
+    design = mask_design(shots=24, calibration=8, echo_train=8)
+    steps = {}
+    for order in ("nested", "centre-out"):
+        table = line_table(with_order(design, order), echo_train=8, centre_echo=0)
+        echo_of = {line: echo for row in table.tolist() for echo, line in enumerate(row)}
+        steps[order] = max(abs(echo_of[line] - echo_of[line + 1]) for line in range(N // 2, N // 2 + 5))
+    assert steps["nested"] >= 5
+    assert steps["centre-out"] <= 1
 
 
 def test_linear_bands_are_contiguous_and_turned_by_whole_bands():

@@ -252,3 +252,35 @@ def test_the_certificate_notices_refocusing_pulses_in_phase(tmp_path, monkeypatc
     write_mask(design, tmp_path / "a.seq")
     assert failing(tmp_path / "a.seq", design) == {"train.phases"}
     assert checks_lines.PHASE_LIMIT_RAD < 0.01
+
+
+@pytest.mark.parametrize(
+    ("turn_rad", "names"),
+    [
+        (lambda echo, slice_: 0.7, set()),
+        (lambda echo, slice_: 0.7 * slice_, set()),
+        (lambda echo, slice_: np.pi * (echo % 2), {"train.phases"}),
+        (lambda echo, slice_: 0.01 * echo, {"train.phases"}),
+    ],
+)
+def test_the_certificate_notices_a_receiver_phase_that_varies_with_the_echo(turn_rad, names, tmp_path, monkeypatch):
+    design, made, added, receivers = mask_design("tse"), tse.Events.adc, tse.Events.add, []
+
+    def adc(self, receiver, phase_rad):
+        receivers.append(receiver)
+        return made(self, receiver, phase_rad)
+
+    def add(self, duration_s, *events):
+        labels = {event.label: event.value for event in events if hasattr(event, "label")}
+        if "SEG" in labels:
+            turned = made(self, receivers[0], turn_rad(labels["SEG"], labels["SLC"]))
+            events = [turned if event.type == "adc" else event for event in events]
+        added(self, duration_s, *events)
+
+    monkeypatch.setattr(tse.Events, "adc", adc)
+    monkeypatch.setattr(tse.Events, "add", add)
+    write_mask(design, tmp_path / "a.seq")
+    phases = {readout.phase_rad for readout in imaging(read_sequence(tmp_path / "a.seq"))}
+    wanted = {turn_rad(echo, slice_) for echo in range(4) for slice_ in range(2)}
+    assert sorted(phases) == pytest.approx(sorted(wanted), abs=1e-8)
+    assert failing(tmp_path / "a.seq", design) == names

@@ -18,12 +18,14 @@ from seqopt.core import CartesianProtocol, Geometry, MaskDesign, Protocol
 from seqopt.errors import SeqoptError
 from seqopt.images.coils import simulated_coil_maps
 from seqopt.images.labelled_brain import labelled_brain
+from seqopt.learn.losses import psnr
 from seqopt.learn.tasks import Segmentation
 from seqopt.pulseq.cartesian import plan_mask
+from seqopt.recon.cartesian import cartesian_reconstructions
 from seqopt.workflows import mask_design
 from seqopt.workflows.mask_design import design_mask
 from seqopt.workflows.mask_images import load_mask_images
-from seqopt.workflows.mask_judging import BASELINES, FULL, IGS
+from seqopt.workflows.mask_judging import BASELINES, FULL, IGS, UNREFINED, Candidate, taught_masks
 from seqopt.workflows.mask_outcome import MaskOutcome, mask_rows
 from seqopt.workflows.mask_recipe import MaskRecipe
 from seqopt.workflows.mask_request import MaskRequest, usual_calibration
@@ -211,12 +213,48 @@ def test_an_interrupted_run_resumes_and_ends_where_the_unbroken_one_ended(
     assert not (broken.out / "checkpoint.pt").exists()
 
 
-def test_reconstruction_trains_a_unet_that_recon_finds(tmp_path: Path) -> None:
-    asked = request(tmp_path / "out", task="reconstruction", target={}, network="unet", inner="cg-sense", swaps=False)
+def test_the_unet_that_recon_finds_gives_the_image_that_was_scored(tmp_path: Path) -> None:
+    asked = request(
+        tmp_path / "out",
+        task="reconstruction",
+        target={},
+        network="unet",
+        inner="cg-sense",
+        calibration=6,
+        swaps=False,
+        snr=float("inf"),
+    )
     outcome, _ = design_mask(asked)
     assert outcome.judges == ["zero-filled", "cg-sense", "U-Net", "U-Net fine-tuned"]
     assert 'method = "unet"' in (asked.out / "recon.toml").read_text()
-    assert "last.weight" in load_network(asked.out, "unet")
+    design, truth = load_mask_design(asked.out), load_mask_images(asked).parts["test"].images
+    maps = simulated_coil_maps(2, asked.geometry)
+    k = np.fft.fftshift(
+        np.fft.fft2(np.fft.ifftshift(truth.numpy()[:, None] * maps, axes=(-2, -1)), norm="ortho"), (-2, -1)
+    )
+    restored = cartesian_reconstructions["unet"](
+        torch.from_numpy(k.astype(np.complex64)),
+        torch.from_numpy(design.mask),
+        torch.from_numpy(maps),
+        network_weights=load_network(asked.out, "unet"),
+    )
+    told = scores_of(asked)["scores"]["U-Net fine-tuned"][IGS]["images"][0]["PSNR"]
+    np.testing.assert_allclose(psnr(restored, truth.abs()).numpy(), told, rtol=1e-4)
+
+
+def test_cg_sense_inside_the_choice_wants_lines_for_its_maps(tmp_path: Path) -> None:
+    with pytest.raises(SeqoptError, match="no coil maps; raise --calibration"):
+        request(tmp_path / "out", inner="cg-sense", calibration=2)
+
+
+def test_a_network_for_all_masks_sees_each_kind_as_often() -> None:
+    masks = [
+        Candidate(label=label, draw=draw, mask=np.array([number]))
+        for number, (label, draw) in enumerate(
+            [(FULL, 0), (UNREFINED, 0), (IGS, 0), ("Center", 0), ("random", 0), ("random", 1)]
+        )
+    ]
+    assert [int(mask[0]) for mask in taught_masks(masks)] == [2, 3, 4, 2, 3, 5]
 
 
 def test_classification_by_a_turbo_spin_echo(tmp_path: Path) -> None:
