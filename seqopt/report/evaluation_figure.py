@@ -43,5 +43,5 @@ def evaluation_figure(
         axis.set_xlabel("shots")
         axis.grid(True)
     axes[0].set_ylabel(quantity)
-    axes[-1].legend(loc="lower right", handlelength=1.4)
+    axes[0].legend(loc="upper left", handlelength=1.4)  # curves rise: the corner above few shots is free
     return figure
