@@ -75,10 +75,12 @@ def _scores_table(outcome: Any, judge: str) -> Any:
     metrics = [outcome.headline, *(name for name in rows[0].means if name not in (outcome.headline, "NMSE"))]
     table = Table(title=f"Held-out images, {judge}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("mask", no_wrap=True)
-    for column in (*metrics, "gain of IGS", "p"):
-        table.add_column(column, justify="right", overflow="fold")
+    for column in metrics:
+        table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    table.add_column("IGS\ngains", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
     for row in rows:
         shown = [f"{row.means[name]:.2f}" if name == "PSNR" else f"{row.means[name]:.3f}" for name in metrics]
         gain = "" if row.gain is None else f"{row.gain:+.4f}"
-        table.add_row(row.label, *shown, gain, "" if row.p is None else f"{row.p:.2g}")
+        table.add_row(row.label, *shown, gain, "" if row.p is None else f"{row.p:.1g}")
     return table
