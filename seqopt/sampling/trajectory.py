@@ -75,8 +75,11 @@ class ResidualTrajectory(nn.Module):
         adjoint: bool = False,
         steps_per_node: int = 1,
         co_moving: bool = False,
+        start_share: float = START_SHARE,
     ) -> None:
         """Base (shots, samples, 2) 1/m; ``reach_share`` of k-max bounds the ODE's deviation along and across a shot.
+
+        ``start_share`` is the size of the waves at the start, 0 to begin exactly at the base.
 
         ``pinned`` (shots, 2, 2) projects onto what must stay at the echo; the shift that keeps it comes on top.
         """
@@ -108,7 +111,7 @@ class ResidualTrajectory(nn.Module):
             values, slopes = hermite_matrices(times, nodes=nodes, duration_s=readout_s)
             self.register_buffer(f"{name}_from_values", _float32(values))
             self.register_buffer(f"{name}_from_slopes", _float32(slopes))
-        self._wave(START_SHARE * _gap_per_m(base_k_per_m, k_max))
+        self._wave(start_share * _gap_per_m(base_k_per_m, k_max))
 
     @torch.no_grad()
     def _wave(self, rms_per_m: float) -> None:

@@ -105,6 +105,8 @@ def make_sampling(run: Run, initial: InitialPath) -> ResidualTrajectory | Segmen
             "co_moving": initial.co_moving,
             "adjoint": recipe.adjoint,
         }
+        if request.warm_start is not None:
+            common["start_share"] = 0.0  # what was learned is where to go on
     elif recipe.k_harmonics:
         raise SeqoptError(f"k harmonics: the form {recipe.form!r} has none; leave out --k-harmonics")
     return forms[recipe.form](base, request.geometry, request.scanner, **common)

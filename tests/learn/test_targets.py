@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from laws import assert_derivative
-from skimage.metrics import structural_similarity
+from references import reference_ssim
 
 from seqopt.errors import SeqoptError
 from seqopt.learn.targets import macro_f1, make_target, parse_target, score, targets
@@ -55,7 +55,7 @@ def test_image_targets_are_what_their_names_say(images):
     assert value("mse", None, estimate, truth, labels) == pytest.approx((((e - t) / peak) ** 2).mean(), rel=1e-5)
     decibel = [10 * np.log10(b.max() ** 2 / ((a - b) ** 2).mean()) for a, b in zip(e, t, strict=True)]
     assert value("psnr", None, estimate, truth, labels) == pytest.approx(-np.mean(decibel), rel=1e-5)
-    similar = [structural_similarity(a, b, data_range=b.max()) for a, b in zip(e, t, strict=True)]
+    similar = [reference_ssim(a, b) for a, b in zip(e, t, strict=True)]
     assert value("ssim", None, estimate, truth, labels) == pytest.approx(1 - np.mean(similar), rel=1e-4)
 
 
