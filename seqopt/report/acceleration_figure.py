@@ -57,16 +57,21 @@ def acceleration_figure(
 
 def _line(axis: Any, number: int, name: str, curve: MaskCurve) -> None:
     colour = COLOURS[number % len(COLOURS)]
-    ours = number == 0
     low = [mean - error for mean, error in zip(curve.mean, curve.error, strict=True)]
     high = [mean + error for mean, error in zip(curve.mean, curve.error, strict=True)]
     axis.fill_between(curve.accel, low, high, color=colour, alpha=0.14, linewidth=0)
     for accel, values in zip(curve.accel, curve.draws, strict=False):
         axis.plot([accel] * len(values), values, ".", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
+    _path(axis, number, name, curve.accel, curve.mean)
+
+
+def _path(axis: Any, number: int, name: str, x: Sequence[float], y: Sequence[float]) -> None:
+    """One mask's path in its colour and mark; the first is ours and stands out."""
+    ours = number == 0
     axis.plot(
-        curve.accel,
-        curve.mean,
-        color=colour,
+        x,
+        y,
+        color=COLOURS[number % len(COLOURS)],
         marker=MARKERS[number % len(MARKERS)],
         markersize=5 if ours else 4,
         linewidth=OURS_WIDTH if ours else 1.3,
@@ -99,18 +104,8 @@ def against_figure(
     axes = figure.subplots(1, len(judges), sharey=True, sharex=True, squeeze=False)[0]
     for axis, (judge, masks) in zip(axes, judges.items(), strict=True):
         for number, (name, (along, up)) in enumerate(masks.items()):
-            colour, ours = COLOURS[number % len(COLOURS)], number == 0
-            axis.plot(
-                along.mean,
-                up.mean,
-                color=colour,
-                marker=MARKERS[number % len(MARKERS)],
-                markersize=5 if ours else 4,
-                linewidth=OURS_WIDTH if ours else 1.3,
-                zorder=4 if ours else 3,
-                label=name,
-            )
-            if ours:
+            _path(axis, number, name, along.mean, up.mean)
+            if number == 0:
                 for accel, x, y in zip(along.accel, along.mean, up.mean, strict=True):
                     axis.annotate(
                         f"x{accel:.3g}",
@@ -119,7 +114,7 @@ def against_figure(
                         textcoords="offset points",
                         ha="center",
                         fontsize=8.5,
-                        color=colour,
+                        color=COLOURS[0],
                     )
         axis.set_title(judge)
         axis.set_xlabel(quantities[0])
