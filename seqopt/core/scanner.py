@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from seqopt.core.stimulation import ForbiddenBand, StimulationModel, stimulation_from_dict
 from seqopt.errors import reject
-from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
+from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m, mt_per_m_to_hz_per_m
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,22 @@ class Scanner:
     adc_samples_divisor: int = 4
     margin: float = 0.95
     """Share of the limits that designs may use; certificates compare with the full limits."""
+    oblique: str = "vector"
+    """``vector``: the length of (x, y, z) keeps the limits, since a slice may turn it onto one axis; or ``axis``."""
+    connection_slew_share: float = 1.0
+    """Share of the slew rate that prephasers, rewinders and spoilers use, against nerve stimulation."""
+    stimulation: StimulationModel | None = None
+    """None where the coefficients are not published."""
+    stimulation_limit: float = 1.0
+    """Largest share of the model's limit: 1 stops the scan, 0.8 is that of the normal operating mode."""
+    bands: tuple[ForbiddenBand, ...] | None = None
+    """Mechanical resonances; None where they are not published."""
+    bands_source: str = ""
+    max_band_hz_per_m: float = mt_per_m_to_hz_per_m(10.0)
+    """Largest steady oscillation inside a band; 10 mT/m is a convention, no vendor publishes one."""
+    max_rms_grad_hz_per_m: float | None = None
+    """Largest root mean square of one axis; None where it is not published."""
+    rms_window_s: float = 1.0
 
     def __post_init__(self) -> None:
         grad_mt_per_m = hz_per_m_to_mt_per_m(self.max_grad_hz_per_m)
@@ -66,5 +85,57 @@ class Scanner:
             raise reject(
                 f"scanner {self.name}: field", got=f"{self.field_t:g} T", expected="0.001..20 T", remedy="give tesla"
             )
-        if not 0.1 <= self.margin <= 1.0:
-            raise reject(f"scanner {self.name}: margin", got=self.margin, expected="0.1..1", remedy="give a share")
+        self._check_safety()
+
+    def _check_safety(self) -> None:
+        shares = {
+            "margin": (0.1, self.margin),
+            "connection_slew_share": (0.05, self.connection_slew_share),
+            "stimulation_limit": (0.05, self.stimulation_limit),
+        }
+        for name, (least, value) in shares.items():
+            if not least <= value <= 1.0:
+                raise reject(f"scanner {self.name}: {name}", got=value, expected=f"{least:g}..1", remedy="give a share")
+        if self.oblique not in ("vector", "axis"):
+            raise reject(
+                f"scanner {self.name}: oblique",
+                got=self.oblique,
+                expected="vector or axis",
+                remedy="vector suits slices of any orientation",
+            )
+        if not 0.0 < self.max_band_hz_per_m <= self.max_grad_hz_per_m * 10:
+            raise reject(
+                f"scanner {self.name}: oscillation inside a band",
+                got=f"{hz_per_m_to_mt_per_m(self.max_band_hz_per_m):g} mT/m",
+                expected="above 0",
+                remedy="give mT/m",
+            )
+        if self.max_rms_grad_hz_per_m is not None and not 0.0 < self.max_rms_grad_hz_per_m <= self.max_grad_hz_per_m:
+            raise reject(
+                f"scanner {self.name}: RMS gradient",
+                got=f"{hz_per_m_to_mt_per_m(self.max_rms_grad_hz_per_m):g} mT/m",
+                expected="above 0, at most the largest gradient",
+                remedy="give mT/m",
+            )
+        if not 0.01 <= self.rms_window_s <= 3600.0:
+            raise reject(
+                f"scanner {self.name}: RMS window",
+                got=f"{self.rms_window_s:g} s",
+                expected="0.01..3600 s",
+                remedy="give seconds",
+            )
+
+    @property
+    def design_slew_hz_per_m_per_s(self) -> float:
+        """Slew rate that prephasers, rewinders and spoilers may use: margin and nerve derating taken off."""
+        return self.margin * self.connection_slew_share * self.max_slew_hz_per_m_per_s
+
+
+def scanner_from_dict(table: Mapping[str, Any]) -> Scanner:
+    """Undo ``dataclasses.asdict``, as it comes back from JSON; raises ``TypeError`` for unknown or missing fields."""
+    fields = dict(table)
+    if fields.get("stimulation") is not None:
+        fields["stimulation"] = stimulation_from_dict(fields["stimulation"])
+    if fields.get("bands") is not None:
+        fields["bands"] = tuple(ForbiddenBand(**band) for band in fields["bands"])
+    return Scanner(**fields)

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqopt.core import Scanner
 from seqopt.errors import SeqoptError
+from seqopt.gradients.profile_safety import SAFETY_KEYS, safety_fields
 from seqopt.units import GAMMA_HZ_PER_T, mt_per_m_to_hz_per_m, t_per_m_per_s_to_hz_per_m_per_s
 
 _FOLDER = Path(__file__).with_name("scanners")
@@ -30,6 +31,11 @@ _OPTIONAL = {
     "adc_max_samples": ("adc_max_samples", 1),
     "adc_samples_divisor": ("adc_samples_divisor", 1),
     "margin": ("margin", 1.0),
+    "connection_slew_share": ("connection_slew_share", 1.0),
+    "pns_limit": ("stimulation_limit", 1.0),
+    "resonance_limit_mt_per_m": ("max_band_hz_per_m", mt_per_m_to_hz_per_m(1.0)),
+    "max_rms_grad_mt_per_m": ("max_rms_grad_hz_per_m", mt_per_m_to_hz_per_m(1.0)),
+    "rms_window_s": ("rms_window_s", 1.0),
 }
 _WHOLE = ("adc_max_samples", "adc_samples_divisor")
 
@@ -41,11 +47,16 @@ def scanner_names() -> list[str]:
 
 
 def load_scanner(
-    name_or_path: str, *, max_grad_mt_per_m: float | None = None, max_slew_t_per_m_per_s: float | None = None
+    name_or_path: str,
+    *,
+    max_grad_mt_per_m: float | None = None,
+    max_slew_t_per_m_per_s: float | None = None,
+    asc: str | None = None,
 ) -> Scanner:
     """Read a profile by name, or by the path of a user's own TOML file, with limits replaced where they are given.
 
-    In: mT/m and T/m/s, as people write them. Out: a ``Scanner`` in Hz/m, Hz/m/s and seconds.
+    In: mT/m and T/m/s, as people write them; ``asc`` is the path of the coil's .asc file, or ``example``. Out: a
+    ``Scanner`` in Hz/m, Hz/m/s and seconds.
     Raises ``SeqoptError`` for an unknown name and for unknown, missing or implausible values.
     """
     path = _find(str(name_or_path))
@@ -56,7 +67,7 @@ def load_scanner(
     ):
         if value is not None:
             table[key] = value
-    known = [*_TEXTS, *_NUMBERS, *_OPTIONAL]
+    known = [*_TEXTS, *_NUMBERS, *_OPTIONAL, *SAFETY_KEYS]
     unknown = [key for key in table if key not in known]
     if unknown:
         raise SeqoptError(f"scanner profile {path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
@@ -68,7 +79,8 @@ def load_scanner(
             raise SeqoptError(f"scanner profile {path}: {key} must be a text; got {table[key]!r}")
     fields = {field: _number(path, table, key, factor) for key, (field, factor) in _NUMBERS.items()}
     fields |= {field: _number(path, table, key, factor) for key, (field, factor) in _OPTIONAL.items() if key in table}
-    return Scanner(**{key: table[key] for key in _TEXTS}, **fields)  # type: ignore[arg-type]
+    safety = safety_fields(path, table, asc)
+    return Scanner(**{key: table[key] for key in _TEXTS}, **fields, **safety)  # type: ignore[arg-type]
 
 
 def _find(name_or_path: str) -> Path:

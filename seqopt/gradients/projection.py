@@ -1,9 +1,11 @@
 """Projection of a learned trajectory onto what the gradients can play, exactly.
 
-The set {|G| <= Gmax, |G'| <= Smax, G = 0 at both ends, k fixed at the echo} is convex in the gradient on raster edges
-(Chauffert, Weiss, Kahn & Ciuciu, IEEE TMI 35:2026, 2016). The nearest feasible trajectory is found by ADMM, all shots
-at once, with the vector norm: what an oblique slice may put on one physical axis. The constraint sets are balls about
-zero, so the last rounding is a common scaling that makes the result feasible to the last digit.
+What can be played, |G| <= Gmax and |G'| <= Smax as vectors with k fixed at the echo, is convex in the gradient on
+raster edges (Chauffert, Weiss, Kahn & Ciuciu, IEEE TMI 35:2026, 2016). The nearest readout is found by an
+interior-point method (`interior_point`) with its duality gap as proof, then connected with rest at k = 0 at both ends
+(`connection`). Since a readout by itself can only lie nearer than one with its connections, the whole is the nearest
+waveform from rest to rest. Where a given time is too short for them, the whole is projected at once and the readout
+gives way.
 """
 
 from __future__ import annotations
@@ -12,13 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
 from seqopt.core import Geometry, Scanner
 from seqopt.errors import SeqoptError, reject
+from seqopt.gradients.connection import Limits, Lobe, connect, connect_within, leftover, slice_lobe
+from seqopt.gradients.interior_point import SplineSolution, minimise
+from seqopt.gradients.spline import ComplexArray, Sampling, as_plane, as_vectors, bending_bands, spline_sampling
+from seqopt.gradients.spline_newton import SplineProgram
 from seqopt.gradients.waveform import moment_matrix, sample_times
 
 FloatArray = npt.NDArray[np.float64]
+_SLACK = 1e-6  # of the limits, for the last digits of the solver
+_SMOOTHING = 1e-8  # (1/FOV)^2 a raster at the largest slew: makes k unique where no sample asks for it
+_TOGETHER = 8  # shots at once: what fits into the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +34,9 @@ class Projection:
     """A playable trajectory and how far it lies from the one that was asked for."""
 
     gradient_hz_per_m: FloatArray
-    """(shots, edges, 2) on raster edges, zero at both ends."""
+    """(shots, edges, 2) on raster edges: prephaser, readout and rewinder, zero at both ends."""
     k_start_per_m: FloatArray
-    """(shots, 2) moment that the prephaser must bring."""
+    """(shots, 2) k at the first edge: zero, since the waveform holds its prephaser."""
     k_per_m: FloatArray
     """(shots, samples, 2) at the ADC samples, exact integral of the gradient."""
     adc_start_edge: int
@@ -36,8 +44,26 @@ class Projection:
     """Largest distance between asked and playable k, in 1/FOV."""
     moved_rms_per_fov: float
     residual: float
-    """Relative excess over the limits before the last rounding; the result itself has none."""
+    """Proof: no playable path of any shot lies nearer by more than this (root of the sum over samples, 1/FOV)."""
     iterations: int
+    history_per_fov: tuple[float, ...]
+    """The residual of the worst shot over the iterations."""
+    yielded: bool
+    """Whether the readout gave way to connections that were asked to be shorter than it needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """What lies before and after the readout, in the same waveform."""
+
+    slice_before_per_m: float = 0.0
+    """Moment along the slice that is to be played before the ADC opens: the slice rephaser."""
+    slice_after_per_m: float = 0.0
+    """After the ADC: the spoiler."""
+    most_before: int | None = None
+    """Rasters there are before the ADC for a wanted echo time; None for as few as possible."""
+    most_after: int | None = None
+    """After it, for a wanted repetition time."""
 
 
 def project(
@@ -48,133 +74,196 @@ def project(
     dwell_s: float,
     echo_sample: int,
     echo_k_per_m: FloatArray | None = None,
-    max_iterations: int = 6000,
-    tolerance: float = 2e-4,
+    ends: Ends | None = None,
+    tolerance_per_fov: float = 1e-3,
 ) -> Projection:
     """Find the playable trajectory nearest to k (shots, samples, 2) 1/m in the least-squares sense.
 
-    The limits are the scanner's times its margin, on the Euclidean length of (x, y). Ramps from and to zero are added
-    before and after the ADC, as short as the fastest shot allows. ``echo_k_per_m`` (shots, 2) is where k lies at the
-    echo sample, exactly; the centre unless given. Raises `SeqoptError` for NaN and for an echo outside
-    the readout.
+    The limits are the scanner's times its margin, on the Euclidean length of (x, y, z). The waveform starts and ends at
+    zero gradient and k = 0; prephaser and rewinder are as short as the slowest shot allows, at least the ADC's dead
+    time. ``echo_k_per_m`` (shots, 2) is where k lies at the echo sample, exactly; the centre unless given. The result
+    lies within ``tolerance_per_fov`` of the nearest, or some 1e-4 of the way moved where rounding ends it: `residual`.
+
+    Raises ``SeqoptError`` for NaN, for an echo outside the readout, and where no path keeps the limits or the solver
+    finds none: a result always keeps them.
     """
-    shots, samples, _ = k_per_m.shape
     if not np.isfinite(k_per_m).all():
         raise SeqoptError("the trajectory to project holds NaN or infinity; training diverged, lower the learning rate")
-    if not 0 <= echo_sample < samples:
-        raise reject("echo sample", got=echo_sample, expected=f"0..{samples - 1}", remedy="move it into the readout")
-    raster = scanner.grad_raster_s
-    max_grad = scanner.margin * scanner.max_grad_hz_per_m
-    max_step = scanner.margin * scanner.max_slew_hz_per_m_per_s * raster
-    ramp = ramp_rasters(k_per_m, scanner, dwell_s=dwell_s)
-    body = int(np.ceil(samples * dwell_s / raster - 1e-9))
-    edges = 2 * ramp + body + 1
-    times = sample_times(samples, dwell_s=dwell_s, adc_start_s=ramp * raster)
-    moments = moment_matrix(times, edges=edges, raster_s=raster)
-    pinned = (moments - moments[echo_sample])[:, 1:-1]  # the prephaser brings k to its place at the echo, always
-    echo_k = np.zeros((shots, 2)) if echo_k_per_m is None else echo_k_per_m
+    if not 0 <= echo_sample < k_per_m.shape[1]:
+        raise reject(
+            "echo sample", got=echo_sample, expected=f"0..{k_per_m.shape[1] - 1}", remedy="move it into the readout"
+        )
+    task = _Task(k_per_m, geometry, scanner, dwell_s, echo_sample, echo_k_per_m, tolerance_per_fov)
+    return task.result(ends or Ends())
 
-    # unknown: gradient / max_grad on the inner edges; target in 1/FOV
-    to_fov = np.array(geometry.fov_m)
-    system = pinned * max_grad * to_fov.mean()
-    target = (k_per_m - k_per_m[:, [echo_sample]]) * to_fov.mean()
-    unit, residual, iterations = _admm(
-        system,
-        target.transpose(1, 0, 2).reshape(samples, -1),
-        max_grad / max_step,
-        max_iterations=max_iterations,
-        tolerance=tolerance,
+
+class _Task:
+    """One projection; coefficients are in the unit of the limits, see ``Limits.unit_per_m``."""
+
+    def __init__(
+        self,
+        k_per_m: FloatArray,
+        geometry: Geometry,
+        scanner: Scanner,
+        dwell_s: float,
+        echo_sample: int,
+        echo_k_per_m: FloatArray | None,
+        tolerance_per_fov: float,
+    ) -> None:
+        self.k_per_m, self.scanner, self.dwell_s, self.echo_sample = k_per_m, scanner, dwell_s, echo_sample
+        shots, samples, _ = k_per_m.shape
+        self.limits = Limits.of(scanner)
+        self.derated = self.limits.derated(scanner.connection_slew_share)
+        self.unit = self.limits.unit_per_m
+        self.per_fov = float(np.mean(geometry.fov_m))
+        self.target = as_plane(k_per_m) / self.unit
+        self.pinned = as_plane(np.zeros((shots, 2)) if echo_k_per_m is None else echo_k_per_m) / self.unit
+        self.body = int(np.ceil(samples * dwell_s / scanner.grad_raster_s - 1e-9))
+        self.gap = 0.5 * (tolerance_per_fov / self.per_fov / self.unit) ** 2
+
+    def result(self, ends: Ends) -> Projection:
+        """Readout and connections by themselves, or the whole at once where the time is short."""
+        solution = self._solve(0, 0, None, None)
+        free = solution.coefficients
+        before, after = self._connected(free[:, :2], ends.slice_before_per_m, ends.most_before, True), None
+        if before is not None:
+            after = self._connected(free[:, :-3:-1], ends.slice_after_per_m, ends.most_after, False)
+        if before is not None and after is not None:
+            joined = [before[0][:, :-2] / self.unit, free, after[0][:, -3::-1] / self.unit]
+            return self._finished(np.concatenate(joined, axis=1), before[1].rasters, solution, yielded=False)
+        lobes = self._lobes(free, ends)
+        solution = self._solve(lobes[0].rasters, lobes[1].rasters, *lobes)
+        return self._finished(solution.coefficients, lobes[0].rasters, solution, yielded=True)
+
+    def _least(self, *, before: bool) -> int:
+        """Rasters that the ADC's dead time asks for."""
+        raster = self.scanner.grad_raster_s
+        tail = 0.0 if before else self.body * raster - self.k_per_m.shape[1] * self.dwell_s
+        return max(3, int(np.ceil((self.scanner.adc_dead_time_s - tail) / raster - 1e-9)))
+
+    def _connected(
+        self, ends: ComplexArray, area_per_m: float, most: int | None, before: bool
+    ) -> tuple[ComplexArray, Lobe] | None:
+        """The shortest connection; None where it takes more than ``most`` rasters."""
+        options = {"slice_area_per_m": area_per_m, "slew_share": self.scanner.connection_slew_share}
+        least = self._least(before=before)
+        if most is not None and connect_within(max(most, least), ends * self.unit, self.limits, **options) is None:
+            return None
+        found = connect(ends * self.unit, self.limits, least_rasters=least, **options)
+        return found.coefficients, found.lobe
+
+    def _lobes(self, free: ComplexArray, ends: Ends) -> tuple[Lobe, Lobe]:
+        """Lobes along the slice over the rasters that there are, or that suffice where nothing was asked."""
+        lobes = []
+        for most, area, meeting, before in (
+            (ends.most_before, ends.slice_before_per_m, free[:, :2], True),
+            (ends.most_after, ends.slice_after_per_m, free[:, :-3:-1], False),
+        ):
+            if most is None:
+                found = self._connected(meeting, area, None, before)
+                assert found is not None
+                lobes.append(found[1])
+            else:
+                lobes.append(slice_lobe(area, max(most, self._least(before=before)), self.derated))
+        return lobes[0], lobes[1]
+
+    def _solve(self, before: int, after: int, first: Lobe | None, last: Lobe | None) -> SplineSolution:
+        """Nearest coefficients over ``before``, the readout's and ``after`` rasters; from rest if there are lobes."""
+        rasters = before + self.body + after
+        at_rest = 0 if first is None else 2
+        size, shots = rasters + 2, len(self.target)
+        sampling = self._sampling(before, rasters)
+        grad, slew = self._radii(before, rasters, first, last)
+        row = np.zeros(size)
+        row[sampling.first[self.echo_sample] + np.arange(3)] = sampling.weights[self.echo_sample]
+        smoothing = _SMOOTHING / (self.per_fov * self.unit) ** 2
+        bands = sampling.normal_bands(size) + smoothing * self.limits.steepness**2 * bending_bands(size)
+        rest = np.zeros((shots, at_rest), dtype=complex)
+        parts = []
+        for begin in range(0, shots, _TOGETHER):
+            some = slice(begin, begin + _TOGETHER)
+            program = SplineProgram(
+                head=rest[some],
+                tail=rest[some],
+                free=size - 2 * at_rest,
+                bands=bands,
+                linear=-sampling.adjoint(self.target[some], size),
+                constant=0.5 * (np.abs(self.target[some]) ** 2).sum(1),
+                steepness=self.limits.steepness,
+                grad_radius=grad * (1 - _SLACK),
+                slew_radius=slew * (1 - _SLACK),
+                row=row[at_rest : size - at_rest],
+                pinned=self.pinned[some],
+            )
+            parts.append(minimise(program, gap=self.gap))
+        return _joined(parts)
+
+    def _sampling(self, before: int, rasters: int) -> Sampling:
+        raster = self.scanner.grad_raster_s
+        times = sample_times(self.k_per_m.shape[1], dwell_s=self.dwell_s, adc_start_s=before * raster)
+        return spline_sampling(times, rasters=rasters, raster_s=raster)
+
+    def _radii(self, before: int, rasters: int, first: Lobe | None, last: Lobe | None) -> tuple[FloatArray, FloatArray]:
+        """What is left of the limits to x and y on every edge and raster."""
+        grad, slew = np.ones(rasters + 1), np.ones(rasters)
+        if first is None or last is None:
+            return grad, slew
+        for lobe, start in ((first, 0), (last, before + self.body)):
+            free = leftover(lobe, self.derated)
+            if free is None:
+                raise SeqoptError(
+                    f"the slice's moment: got {lobe.rasters * self.scanner.grad_raster_s * 1e3:g} ms for it, which the "
+                    "limits do not allow; lengthen TE or TR, or thicken the slice"
+                )
+            grad[start : start + lobe.rasters + 1] = free[0]
+            slew[start : start + lobe.rasters] = free[1] * self.scanner.connection_slew_share
+        return grad, slew
+
+    def _finished(
+        self, coefficients: ComplexArray, before: int, solution: SplineSolution, *, yielded: bool
+    ) -> Projection:
+        rasters, raster = coefficients.shape[1] - 2, self.scanner.grad_raster_s
+        gradient = as_vectors(np.diff(coefficients, axis=1)) * self.limits.grad_hz_per_m
+        gradient[:, [0, -1]] = 0.0
+        self._refuse_impossible(gradient, solution)
+        times = sample_times(self.k_per_m.shape[1], dwell_s=self.dwell_s, adc_start_s=before * raster)
+        k = np.einsum("ne,sed->snd", moment_matrix(times, edges=rasters + 1, raster_s=raster), gradient)
+        moved = np.linalg.norm((k - self.k_per_m) * self.per_fov, axis=-1)
+        proof = np.sqrt(2 * np.nanmax(solution.history, axis=1)) * self.unit * self.per_fov
+        return Projection(
+            gradient_hz_per_m=gradient,
+            k_start_per_m=np.zeros((len(k), 2)),
+            k_per_m=k,
+            adc_start_edge=before,
+            moved_max_per_fov=float(moved.max()),
+            moved_rms_per_fov=float(np.sqrt(np.mean(moved**2))),
+            residual=float(np.sqrt(2 * solution.gap.max()) * self.unit * self.per_fov),
+            iterations=solution.iterations,
+            history_per_fov=tuple(float(value) for value in proof),
+            yielded=yielded,
+        )
+
+    def _refuse_impossible(self, gradient: FloatArray, solution: SplineSolution) -> None:
+        grad = np.linalg.norm(gradient, axis=-1).max() / self.limits.grad_hz_per_m
+        slew = np.linalg.norm(np.diff(gradient, axis=1), axis=-1).max() / self.scanner.grad_raster_s
+        excess = max(grad, slew / self.limits.slew_hz_per_m_per_s) - 1.0
+        residual = np.sqrt(2 * solution.gap.max()) * self.unit * self.per_fov
+        if not (excess <= 1e-9 and solution.violation.max() < 1e-5):
+            raise SeqoptError(
+                f"the projection found no playable path after {solution.iterations} iterations (excess over the limits "
+                f"{max(excess, solution.violation.max()):.2g}, distance {residual:.2g}/FOV unproven); lengthen TE, TR "
+                "or the readout, train longer or raise the penalty"
+            )
+
+
+def _joined(parts: list[SplineSolution]) -> SplineSolution:
+    longest = max(part.iterations for part in parts)
+    history = [np.pad(p.history, ((0, longest - p.iterations), (0, 0)), constant_values=np.nan) for p in parts]
+    return SplineSolution(
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("coefficients", "share", "gap", "violation", "slope")
+        },
+        iterations=longest,
+        history=np.concatenate(history, axis=1),
     )
-    inner = unit.reshape(edges - 2, shots, 2).transpose(1, 0, 2) * max_grad
-    gradient = np.pad(inner, ((0, 0), (1, 1), (0, 0)))
-    excess = np.maximum(
-        np.linalg.norm(gradient, axis=-1).max(1) / max_grad,
-        np.linalg.norm(np.diff(gradient, axis=1), axis=-1).max(1) / max_step,
-    )
-    gradient /= np.maximum(excess, 1.0)[:, None, None] * (1.0 + 1e-12)
-    start = echo_k - np.einsum("e,sed->sd", moments[echo_sample], gradient)
-    playable = np.einsum("ne,sed->snd", moments, gradient) + start[:, None]
-    moved = np.linalg.norm((playable - k_per_m) * to_fov, axis=-1)
-    return Projection(
-        gradient_hz_per_m=gradient,
-        k_start_per_m=start,
-        k_per_m=playable,
-        adc_start_edge=ramp,
-        moved_max_per_fov=float(moved.max()),
-        moved_rms_per_fov=float(np.sqrt(np.mean(moved**2))),
-        residual=residual,
-        iterations=iterations,
-    )
-
-
-def ramp_rasters(k_per_m: FloatArray, scanner: Scanner, *, dwell_s: float) -> int:
-    """Rasters that the ramps before and after the ADC need, at least the ADC's dead time and one raster."""
-    ends = np.stack([k_per_m[:, 1] - k_per_m[:, 0], k_per_m[:, -1] - k_per_m[:, -2]]) / dwell_s
-    speed = min(float(np.linalg.norm(ends, axis=-1).max()), scanner.max_grad_hz_per_m)
-    ramp_s = speed / (scanner.margin * scanner.max_slew_hz_per_m_per_s)
-    dead = int(np.ceil(scanner.adc_dead_time_s / scanner.grad_raster_s - 1e-9))
-    return max(dead, int(np.ceil(1.2 * ramp_s / scanner.grad_raster_s)) + 1)
-
-
-def _admm(
-    system: FloatArray, target: FloatArray, steepness: float, *, max_iterations: int, tolerance: float
-) -> tuple[FloatArray, float, int]:
-    """Minimise |system u - target|^2 / 2 with |u| <= 1 and |steepness u'| <= 1 over pairs of columns (x, y of a shot).
-
-    u' are the differences of neighbours, with a zero before the first and after the last.
-    """
-    normal, right = system.T @ system, system.T @ target
-    size = system.shape[1]
-    gram = (1 + 2 * steepness**2) * np.eye(size) - steepness**2 * (np.eye(size, k=1) + np.eye(size, k=-1))
-    rho = float(np.trace(normal) / np.trace(gram))
-    inverse = _inverse(normal + rho * gram)
-    start = linalg.solve(normal + 1e-10 * np.trace(normal) / len(normal) * gram, right, assume_a="pos")
-    split = _into_unit_balls(_constrained(start, steepness))
-    dual = np.zeros_like(split)
-    excess = np.inf
-    unit = np.zeros_like(right)
-    for iteration in range(1, max_iterations + 1):
-        unit = inverse @ (right + rho * _constrained_adjoint(split - dual, steepness))
-        image = _constrained(unit, steepness)
-        relaxed = 1.7 * image - 0.7 * split
-        previous, split = split, _into_unit_balls(relaxed + dual)
-        dual += relaxed - split
-        if iteration % 25:
-            continue
-        excess = float(_lengths(image).max()) - 1.0
-        primal = float(np.abs(image - split).max())
-        moving = float(np.abs(split - previous).max())
-        if excess < tolerance and primal < tolerance and moving < tolerance:
-            return unit, max(excess, 0.0), iteration
-        ratio = float(np.linalg.norm(image - split)) / max(float(np.linalg.norm(split - previous)), 1e-30)
-        if iteration % 100 == 0 and iteration < max_iterations // 2 and not 0.2 < ratio < 5.0:
-            scale = float(np.clip(np.sqrt(ratio), 0.2, 5.0))
-            rho, dual = rho * scale, dual / scale
-            inverse = _inverse(normal + rho * gram)
-    return unit, max(excess, 0.0), max_iterations
-
-
-def _constrained(unit: FloatArray, steepness: float) -> FloatArray:
-    """What must stay in unit balls: (edges, columns) -> the values, then their differences (2 edges + 1, columns)."""
-    ends = np.zeros((1, unit.shape[1]))
-    return np.concatenate([unit, steepness * np.diff(unit, axis=0, prepend=ends, append=ends)])
-
-
-def _constrained_adjoint(stacked: FloatArray, steepness: float) -> FloatArray:
-    size = len(stacked) // 2
-    return np.asarray(stacked[:size] - steepness * np.diff(stacked[size:], axis=0))
-
-
-def _inverse(positive: FloatArray) -> FloatArray:
-    """Explicit, since it is small, used hundreds of times, and a product runs faster than two triangular solves."""
-    return np.asarray(linalg.cho_solve(linalg.cho_factor(positive), np.eye(len(positive))))
-
-
-def _lengths(stacked: FloatArray) -> FloatArray:
-    """Euclidean length of each (x, y) pair of neighbouring columns."""
-    return np.asarray(np.hypot(stacked[:, 0::2], stacked[:, 1::2]))
-
-
-def _into_unit_balls(stacked: FloatArray) -> FloatArray:
-    shrink = 1.0 / np.maximum(_lengths(stacked), 1.0)
-    return stacked * np.repeat(shrink, 2, axis=1)

@@ -1,5 +1,9 @@
+import json
+from dataclasses import asdict
+
 import pytest
 
+from seqopt.core import scanner_from_dict
 from seqopt.errors import SeqoptError
 from seqopt.gradients.profiles import load_scanner, scanner_names
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
@@ -110,3 +114,90 @@ def test_a_missing_file_is_named():
 def test_implausible_replacements_are_refused():
     with pytest.raises(SeqoptError, match="mT/m"):
         load_scanner("paper", max_grad_mt_per_m=0.05)
+
+
+NERVES = """
+[pns]
+model = "nerve-response"
+source = "a table"
+chronaxie_us = 360
+rheobase_t_per_s = 20
+effective_length_m = 0.324
+"""
+AXIS = "{tau_ms = [0.2, 0.03, 3], weights = [0.4, 0.1, 0.5], limit_t_per_m_per_s = 30, scale = 0.35}"
+SAFE = f"""
+max_rms_grad_mt_per_m = 12
+rms_window_s = 2
+oblique = "axis"
+resonances_source = "a service manual"
+[[resonances]]
+centre_hz = 590
+width_hz = 100
+[pns]
+model = "safe"
+source = "a table"
+x = {AXIS}
+y = {AXIS}
+z = {AXIS}
+"""
+
+
+def test_a_profile_may_hold_nerves_bands_and_heating_with_their_sources(profile):
+    scanner = load_scanner(profile(GOOD + SAFE))
+    assert scanner.stimulation.axes[1].tau_s == pytest.approx((0.2e-3, 0.03e-3, 3e-3))
+    assert scanner.stimulation.source == "a table"
+    assert (scanner.bands[0].low_hz, scanner.bands[0].high_hz) == (540, 640)
+    assert scanner.bands_source == "a service manual"
+    assert hz_per_m_to_mt_per_m(scanner.max_rms_grad_hz_per_m) == pytest.approx(12)
+    assert (scanner.rms_window_s, scanner.oblique) == (2, "axis")
+    assert load_scanner(profile(GOOD + NERVES)).stimulation.threshold_t_per_m_per_s == pytest.approx(20 / 0.324)
+
+
+def test_a_profile_survives_the_json_of_a_design(profile):
+    for text in (GOOD, GOOD + NERVES, GOOD + SAFE):
+        scanner = load_scanner(profile(text))
+        assert scanner_from_dict(json.loads(json.dumps(asdict(scanner)))) == scanner
+
+
+def test_a_profile_names_its_coil_file_relative_to_itself(profile, tmp_path):
+    (tmp_path / "coil.asc").write_text(
+        "aflGCAcousticResonanceFrequency[0] = 1000\naflGCAcousticResonanceBandwidth[0] = 50\n"
+    )
+    scanner = load_scanner(profile(GOOD + 'asc = "coil.asc"\n'))
+    assert scanner.bands[0].centre_hz == 1000
+    assert scanner.bands_source == "coil.asc"
+    assert load_scanner(profile(GOOD + 'asc = "coil.asc"\n'), asc="example").bands is None
+
+
+def test_what_is_not_published_is_absent():
+    scanner = load_scanner("prisma")
+    assert (scanner.stimulation, scanner.bands, scanner.max_rms_grad_hz_per_m) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "saying"),
+    [
+        (NERVES.replace("360", "0.36"), "chronaxie: got"),
+        (NERVES.replace('"nerve-response"', '"nerves"'), "expected safe or nerve-response"),
+        (NERVES.replace("rheobase_t_per_s = 20", ""), "rheobase_t_per_s: got None"),
+        (NERVES + "more = 1", "unknown key 'more'"),
+        (NERVES.replace('source = "a table"', ""), "source: got None, expected a text"),
+        ("pns = 3", r"expected a table \[pns\]"),
+        (SAFE.replace("y = {", "why = {"), "unknown key 'why'"),
+        (SAFE.replace("0.03, 3]", "0.03]", 1), "expected three numbers"),
+        (SAFE.replace("0.1, 0.5", "0.1, 0.9", 1), "a sum of 1"),
+        (SAFE.replace("width_hz = 100", "width_hz = -1"), "forbidden band"),
+        (SAFE.replace("centre_hz", "center_hz"), "unknown key 'center_hz'"),
+        (SAFE.replace('resonances_source = "a service manual"', ""), "resonances_source"),
+        (SAFE.replace('"axis"', '"both"'), "expected vector or axis"),
+        (SAFE.replace("grad_mt_per_m = 12", "grad_mt_per_m = 120"), "RMS gradient"),
+        ("resonances = [1]", "expected entries"),
+        ('asc = "none.asc"', "cannot read"),
+        ("connection_slew_share = 70", "give a share"),
+        ("pns_limit = 80", "give a share"),
+    ],
+)
+def test_wrong_safety_numbers_are_refused_in_one_line(profile, text, saying):
+    with pytest.raises(SeqoptError, match=saying) as caught:
+        load_scanner(profile(GOOD + text))
+    assert "\n" not in str(caught.value)

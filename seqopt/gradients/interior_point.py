@@ -1,0 +1,112 @@
+"""Interior-point method for waveforms under amplitude and slew limits, all shots at once.
+
+A piecewise-linear gradient draws a quadratic spline in k-space. In its B-spline coefficients c the gradient is a first,
+the slew rate a second difference and k at any time a mean of three neighbours, so that every Newton step is one banded
+system: a primal-dual method with Mehrotra's corrector (Vandenberghe, The CVXOPT linear and quadratic cone program
+solvers, 2010) needs 10 to 25 of them. Planes are complex numbers, x + i y; each shot keeps its own steps, so that a
+shot's result depends neither on the others nor on its angle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.gradients.cones import ComplexArray, Cones, FloatArray, inner
+from seqopt.gradients.spline_newton import BoolArray, Equations, SplineProgram, StalledError, State
+
+_RELATIVE_GAP = 1e-8  # of the objective: what rounding allows in programs whose limits all bind
+_VIOLATION = 1e-9  # of the radii
+_SLOPE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplineSolution:
+    """Coefficients with what proves them."""
+
+    coefficients: ComplexArray
+    """(shots, all)"""
+    share: FloatArray
+    """(shots,) of the radii; 1 where it was not sought."""
+    gap: FloatArray
+    """(shots,) the objective lies at most so far above the least."""
+    violation: FloatArray
+    """(shots,) largest defect of a pinned mean or a limit, in units of the radii."""
+    slope: FloatArray
+    """(shots,) defect of the optimality condition, relative to the objective's slope at 0."""
+    iterations: int
+    history: FloatArray
+    """(iterations, shots) gap; NaN once a shot is done."""
+
+
+def minimise(program: SplineProgram, *, gap: float, most: int = 60) -> SplineSolution:
+    """Solve until every shot's duality gap is below ``gap`` or 1e-8 of its objective, or ``most`` steps are done.
+
+    The caller judges what comes back: an impossible program ends with a large violation and not with an error.
+    """
+    equations = Equations(program)
+    shots = len(program.linear)
+    best = _Best(equations)
+    state, active = equations.start(), np.arange(shots)
+    history: list[FloatArray] = []
+    while len(history) < most and len(active):
+        residual = equations.residual(state)
+        gaps = inner(state.s, state.z).sum(1)
+        history.append(np.full(shots, np.nan))
+        history[-1][active] = gaps
+        going = best.take(active, state, gaps, equations, residual, gap)
+        active, state, equations = active[going], state.kept(going), equations.kept(going)
+        while len(active):
+            try:
+                with np.errstate(all="ignore"):  # what is not finite is told apart in the step
+                    state = equations.step(state, equations.residual(state))
+                break
+            except StalledError as stalled:  # rounding ended this shot; its best point stands
+                going = np.arange(len(active)) != stalled.shot
+                active, state, equations = active[going], state.kept(going), equations.kept(going)
+    return best.solution(len(history), np.array(history))
+
+
+class _Best:
+    """Of each shot the best point so far, since rounding makes the last ones worse in very wild programs."""
+
+    def __init__(self, equations: Equations) -> None:
+        shots = len(equations.linear)
+        self._equations = equations
+        self._x = np.zeros((shots, equations.program.free), dtype=complex)
+        self._share = np.ones(shots)
+        self._merit, self._gap, self._violation, self._slope = (np.full(shots, np.inf) for _ in range(4))
+
+    def take(
+        self,
+        shots: npt.NDArray[np.int64],
+        state: State,
+        gaps: FloatArray,
+        equations: Equations,
+        residual: tuple[ComplexArray, FloatArray, Cones],
+        gap: float,
+    ) -> BoolArray:
+        """Which shots are to go on."""
+        violation, slope = equations.defects(residual)
+        wanted = np.maximum(gap, _RELATIVE_GAP * np.abs(equations.objective(state)))
+        merit = np.max([gaps / wanted, violation / _VIOLATION, slope / _SLOPE], axis=0)
+        better = np.isfinite(merit) & (merit < self._merit[shots])
+        at = shots[better]
+        self._x[at], self._merit[at], self._gap[at] = state.x[better], merit[better], gaps[better]
+        self._violation[at], self._slope[at] = violation[better], slope[better]
+        if equations.program.share:
+            self._share[at] = state.border[better, 0]
+        return np.asarray(np.isfinite(merit) & (merit > 1.0))
+
+    def solution(self, iterations: int, history: FloatArray) -> SplineSolution:
+        return SplineSolution(
+            coefficients=self._equations.whole(self._x),
+            share=self._share,
+            gap=self._gap,
+            violation=self._violation,
+            slope=self._slope,
+            iterations=iterations,
+            history=history,
+        )
