@@ -1,107 +1,134 @@
 """Greedy choice of lines by one gradient against the greedy choice by trying every line.
 
-Zero-filled reconstruction of embedded-brain slices on 32 lines. A pick is equal when, at the mask that the gradient's
-choice has reached, trying every unset line would take the same one; its rank is the place of the gradient's pick among
-all that were tried. The ratio compares the target of both choices with the same number of lines, each on its own path:
-above 1, trying every line is better. Refined is the mask of the gradient after swaps that the slices in between judged;
-its column is the target on the slices of training, as in the others.
+32 lines of the embedded brain: zero-filled images by L1, MSE and SSIM, and by the Dice of a small U-Net trained on
+fully sampled ones. For 1, 2, 4 and 8 candidates a step (1: the derivative alone, as in the paper) a pick is equal when,
+at the mask that this choice has reached, trying every unset line would take the same one. The loss ratio compares the
+target with that of trying every line, after as many lines, each on its own path: above 1, trying every line is better.
+The cost is in passes forward and backward; a forward pass counts by its measured share of one.
 
-Run: python benchmarks/igs_brute_force.py [--full]
---full takes four times as many images.
+Run: python benchmarks/igs_brute_force.py [--full] [--lines] [--target dice]
+--full takes four times as many images; --lines prints every number of lines too.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from igs_images import batches_of, brain
+from igs_images import batches_of, brain, split_scores
 
 from seqopt.encoding.cartesian import CartesianAcquisition
 from seqopt.learn.line_scores import LineScores
 from seqopt.learn.losses import image_loss
-from seqopt.learn.select import refine, selections
+from seqopt.learn.select import Selection, select
 from seqopt.recon.cartesian_loop import ZeroFilled
+from seqopt.sampling.masks import mask_of
 
 LINES = 32
+CANDIDATES = (1, 2, 4, 8)
 NOISE_SIGMA = 0.02
 BATCH = 64
 
 
-def scores_of(images: torch.Tensor, loss: str, seed: int) -> LineScores:
+def zero_filled(images: torch.Tensor, loss: str) -> LineScores:
     """The target of any lines over some images."""
-    acquisition = CartesianAcquisition(noise_sigma=NOISE_SIGMA)
     return LineScores(
         batches_of(images, BATCH),
-        acquisition,
+        CartesianAcquisition(noise_sigma=NOISE_SIGMA),
         ZeroFilled(),
         lambda estimate, truth, _: image_loss(estimate, truth, {loss: 1.0}),
-        seed=seed,
     )
-
-
-def mask_of(order: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(LINES, dtype=bool)
-    mask[order] = True
-    return mask
 
 
 def tried(scores: LineScores, order: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(LINES,) the target with each unset line added; infinite where a line is set."""
     values = np.full(LINES, np.inf)
     for line in np.setdiff1d(np.arange(LINES), order):
-        values[line] = scores.value(mask_of(np.append(order, line)))
+        values[line] = scores.value(mask_of(np.append(order, line), LINES))
     return values
 
 
-def by_trying(scores: LineScores) -> list[float]:
-    """The target after each line of the choice by trying, from one line on."""
-    order, curve = np.array([LINES // 2]), [scores.value(mask_of(np.array([LINES // 2])))]
+def by_trying(scores: LineScores) -> npt.NDArray[np.float64]:
+    """The target after each line of the choice by trying, from two lines on."""
+    order, curve = np.array([LINES // 2]), []
     while len(order) < LINES:
         values = tried(scores, order)
         order, curve = np.append(order, values.argmin()), [*curve, float(values.min())]
-    return curve
+    return np.array(curve)
 
 
-def compare(images: torch.Tensor, loss: str) -> None:
-    """Print the table of one target."""
-    training, validation = scores_of(images[::2], loss, seed=0), scores_of(images[1::2], loss, seed=1)
-    begin = time.perf_counter()
-    steps = list(selections(training, lines=LINES))
-    seconds = time.perf_counter() - begin
-    order, curve = steps[-1].order, [value for _, value in steps[-1].curve]
-    begin = time.perf_counter()
-    trying = by_trying(training)
+def ranks_of(scores: LineScores, found: Selection) -> list[int]:
+    """The place of each pick among all lines that could have been taken, 1 the best."""
     ranks = []
     for lines in range(1, LINES):
-        values = tried(training, order[:lines])
-        ranks.append(int((values < values[order[lines]]).sum()) + 1)
-    picks = np.array(ranks) == 1
-    print(f"\n{loss}, {len(images[::2])} images: {picks.sum()} of {len(picks)} picks equal ({picks.mean():.0%})")
-    print("| lines | rank of pick | by gradient | by trying | ratio | refined | swaps |\n|---|---|---|---|---|---|---|")
-    for lines in range(1, LINES):
-        one, other = curve[lines], trying[lines]
-        better = refine(order, lines + 1, training=training, validation=validation)
-        refined = training.value(mask_of(better.order[: lines + 1]))
+        values = tried(scores, found.order[:lines])
+        ranks.append(int((values < values[found.order[lines]]).sum()) + 1)
+    return ranks
+
+
+def seconds_of(work: Callable[[], object], rounds: int = 5) -> float:
+    """CPU seconds, the median of some rounds."""
+    times = []
+    for _ in range(rounds):
+        begin = time.process_time()
+        work()
+        times.append(time.process_time() - begin)
+    return float(np.median(times))
+
+
+def compare(name: str, scores: LineScores, *, every_line: bool) -> None:
+    """Print the tables of one target."""
+    mask = mask_of(np.arange(LINES // 2 - 4, LINES // 2 + 4), LINES)
+    share = seconds_of(lambda: scores.value(mask)) / seconds_of(lambda: scores.gradient(mask))
+    trying = by_trying(scores)
+    print(f"\n{name}, {len(scores.values(mask))} images; a forward pass costs {share:.2f} of one forward and backward")
+    print("| candidates | picks equal | loss ratio at 4, 8, 16 lines | median | largest | cost, passes |")
+    print("|---|---|---|---|---|---|")
+    curves, ranks = {}, {}
+    for candidates in CANDIDATES:
+        found = select(scores, lines=LINES, candidates=candidates)
+        curves[candidates] = np.array([value for _, value in found.curve[1:]])
+        ranks[candidates], ratios = ranks_of(scores, found), curves[candidates] / trying
+        equal = float(np.mean(np.array(ranks[candidates]) == 1))
+        some = ", ".join(f"{ratios[lines - 2]:.4f}" for lines in (4, 8, 16))
         print(
-            f"| {lines + 1} | {ranks[lines - 1]} | {one:.4g} | {other:.4g} | {one / other:.4f} | {refined:.4g} "
-            f"| {len(better.swaps)} |"
+            f"| {candidates} | {equal:.0%} | {some} | {np.median(ratios):.4f} | {ratios.max():.4f} "
+            f"| {found.passes} + {found.trials} x {share:.2f} = {found.passes + share * found.trials:.0f} |",
+            flush=True,
         )
-    ratios = np.array(curve[1:]) / np.array(trying[1:])
-    print(f"loss ratio: median {np.median(ratios):.4f}, largest {ratios.max():.4f}; gradient's choice {seconds:.1f} s")
+    if every_line:
+        print("\n" + "\n".join(line_rows(trying, curves, ranks)))
+
+
+def line_rows(
+    trying: npt.NDArray[np.float64], curves: dict[int, npt.NDArray[np.float64]], ranks: dict[int, list[int]]
+) -> Iterator[str]:
+    """The table over the number of lines."""
+    yield "| lines | by trying | " + " | ".join(f"{n}: target (rank of pick)" for n in CANDIDATES) + " |"
+    yield "|---|---|" + "---|" * len(CANDIDATES)
+    for place, value in enumerate(trying):
+        cells = (f"{curves[n][place]:.4g} ({ranks[n][place]})" for n in CANDIDATES)
+        yield f"| {place + 2} | {value:.4g} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--lines", action="store_true")
+    parser.add_argument("--target", action="append", choices=("l1", "mse", "ssim", "dice"))
     arguments = parser.parse_args()
-    images = brain(LINES, 128 if arguments.full else 32)
-    print(f"{torch.get_num_threads()} threads, {LINES} lines, noise {NOISE_SIGMA} a sample, images of peak about 1")
-    for loss in ("l1", "mse", "ssim"):
-        compare(images, loss)
+    images = brain(LINES, 64 if arguments.full else 16)
+    print(f"{torch.get_num_threads()} threads, {LINES} lines")
+    for name in arguments.target or ("l1", "mse", "ssim", "dice"):
+        if name == "dice":
+            scores = split_scores(LINES, task="segmentation", target="dice", images=64 if arguments.full else 16)
+            compare("U-Net, dice", scores["train"], every_line=arguments.lines)
+        else:
+            compare(f"zero-filled, {name}", zero_filled(images, name), every_line=arguments.lines)
 
 
 if __name__ == "__main__":

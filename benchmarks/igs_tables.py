@@ -5,12 +5,13 @@ hippocampus     two labels of the Medical Segmentation Decathlon, folds by subje
 cardiac         cine of a pig heart, frames 120 to 319; each slice position counts as a subject of its own, its
                 neighbours 4 mm away may be in training
 reconstruction  SSIM target on the embedded brain, 8 simulated coils and noise, x4, x8, x16
+sense           the same, the lines chosen through CG-SENSE, which sees what the coils can tell apart
 invivo          the same target, chosen on the embedded brain and judged on the coil images of a real 16-coil scan that
                 no choice saw (mrbabel-data), with noise added; one slice, so draws of noise are no sample of people
 
 Each prints the tables of `seqopt evaluate` in Markdown. A second run computes only what is missing in --out.
 
-Run: python benchmarks/igs_tables.py [brain hippocampus cardiac reconstruction invivo] [--matrix 256] [--folds 5]
+Run: python benchmarks/igs_tables.py [brain hippocampus cardiac reconstruction sense invivo] [--matrix 256] [--folds 5]
      [--hippocampus FOLDER] [--cardiac FOLDER] [--out benchmarks/igs_tables] [--jobs 2] [--budget 1] [--tiny]
 """
 
@@ -116,6 +117,10 @@ def reconstruction(arguments: argparse.Namespace) -> None:
     table(arguments, "reconstruction", (4, 8, 16), task="reconstruction", coils=8)
 
 
+def sense(arguments: argparse.Namespace) -> None:
+    table(arguments, "sense", (4, 8, 16), task="reconstruction", coils=8, inner="cg-sense")
+
+
 def invivo(arguments: argparse.Namespace) -> None:
     """Lines chosen on the embedded brain at the scan's matrix, judged on the scan."""
     coil_images, maps = measured_coils(arguments.out / "invivo.mrd")
@@ -173,7 +178,7 @@ def judge_measured(request: MaskRequest, choice: Choice, coil_images: Tensor, ma
                 print(f"| {accel} | {snr:g} | {judge} | {label} | {' | '.join(cells)} |", flush=True)
 
 
-TABLES = {one.__name__: one for one in (brain, hippocampus, cardiac, reconstruction, invivo)}
+TABLES = {one.__name__: one for one in (brain, hippocampus, cardiac, reconstruction, sense, invivo)}
 
 
 def main() -> None:

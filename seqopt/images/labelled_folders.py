@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,11 @@ def load_labelled(
     return labelled_set(volumes, classes, grid, source=source, flips=found.flips, empty=empty, centred=found.centred)
 
 
+def holds_labels(folder: Path) -> bool:
+    """Whether a folder holds pairs of images and labels in one of the layouts."""
+    return folder.is_dir() and any((found := layouts[name](folder, None)) and found.pairs for name in layouts)
+
+
 def _find(folder: Path, layout: str | None, contrast: str | None) -> Found:
     if not folder.is_dir():
         raise SeqoptError(f"no folder {folder}; give one with image and label volumes")
@@ -98,18 +104,46 @@ def _find(folder: Path, layout: str | None, contrast: str | None) -> Found:
     raise SeqoptError(f"{folder} holds no pairs of images and labels, expected {wanted}; pair them by file name")
 
 
+@layouts.register("nnunet")
+def _nnunet(folder: Path, contrast: str | None) -> Found | None:
+    """``imagesTr/<case>_0000.nii.gz``, one file a channel, ``labelsTr/<case>.nii.gz`` and ``dataset.json``.
+
+    The channels are named by "channel_names", in version 1 by "modality". Frames of one patient are one subject's.
+    """
+    whole = _same_names(folder / "imagesTr", folder / "labelsTr") if (folder / "labelsTr").is_dir() else []
+    if not any(_channel_file(pair.image, 0).exists() and not pair.image.exists() for pair in whole):
+        return None
+    about = folder / "dataset.json"
+    channel = _channel_of(contrast, _numbered(about, "channel_names") or _numbered(about, "modality"))
+    pairs = [
+        Pair(re.sub(r"_frame\d+$", "", pair.subject), _channel_file(pair.image, channel), pair.labels) for pair in whole
+    ]
+    classes = {value: name for value, name in _numbered(about, "labels").items() if value}
+    return Found(pairs=pairs, classes=classes, flips=(-1,), contrasts=True)
+
+
+def _channel_file(image: Path, channel: int) -> Path:
+    stem, dot, ending = image.name.partition(".")
+    return image.with_name(f"{stem}_{channel:04}{dot}{ending}")
+
+
+def _channel_of(contrast: str | None, names: Mapping[int, str]) -> int:
+    """The number of a named channel, whatever the case of its letters; the first by default."""
+    if contrast is None:
+        return 0
+    numbers = {name.lower(): number for number, name in names.items()}
+    if contrast.lower() not in numbers:
+        raise reject("contrast", got=contrast, expected=" or ".join(numbers) or "none", remedy="choose one")
+    return numbers[contrast.lower()]
+
+
 @layouts.register("decathlon")
 def _decathlon(folder: Path, contrast: str | None) -> Found | None:
     """``imagesTr/`` and ``labelsTr/`` with the same names, described by ``dataset.json``."""
     if not (folder / "imagesTr").is_dir() or not (folder / "labelsTr").is_dir():
         return None
     classes = {value: name for value, name in _numbered(folder / "dataset.json", "labels").items() if value}
-    channel = 0
-    if contrast is not None:
-        modalities = {name.lower(): number for number, name in _numbered(folder / "dataset.json", "modality").items()}
-        if contrast.lower() not in modalities:
-            raise reject("contrast", got=contrast, expected=" or ".join(modalities) or "none", remedy="choose one")
-        channel = modalities[contrast.lower()]
+    channel = _channel_of(contrast, _numbered(folder / "dataset.json", "modality"))
     pairs = _same_names(folder / "imagesTr", folder / "labelsTr")
     return Found(pairs=pairs, classes=classes, channel=channel, flips=(-1,), contrasts=True)
 
@@ -126,15 +160,40 @@ def _acdc(folder: Path, contrast: str | None) -> Found | None:
 
 @layouts.register("brats")
 def _brats(folder: Path, contrast: str | None) -> Found | None:
-    """``<subject>_flair``, ``_t1``, ``_t1ce`` or ``_t2`` with ``<subject>_seg`` for the labels."""
-    contrast = (contrast or "flair").lower()
-    labels = sorted(folder.rglob("*_seg.nii*"))
-    known = ("flair", "t1", "t1ce", "t2")
-    if labels and contrast not in known:
-        raise reject("contrast", got=contrast, expected=" or ".join(known), remedy="choose one")
-    pairs = [Pair(p.name.split("_seg.")[0], p.with_name(p.name.replace("_seg.", f"_{contrast}.")), p) for p in labels]
-    classes = {1: "necrotic core", 2: "oedema", 4: "enhancing tumour"}
-    return Found(pairs=pairs, classes=classes, flips=(-1,), contrasts=True)
+    """``<subject>_flair``, ``_t1``, ``_t1ce`` or ``_t2`` with ``<subject>_seg`` for the labels.
+
+    Since 2023 ``BraTS-GLI-<subject>-<time>-t2f``, ``-t1n``, ``-t1c`` or ``-t2w`` with ``-seg``: all times of a patient
+    are one subject's, and the enhancing tumour is 3; the names of before are understood.
+    """
+    classes = {1: "necrotic core", 2: "oedema"}
+    for dash, tumour, names in (("_", 4, {name: name for name in BRATS}), ("-", 3, BRATS)):
+        ending = f"{dash}seg."
+        labels = [path for path in sorted(folder.rglob(f"*{ending}nii*")) if not path.name.startswith(".")]
+        if not labels:
+            continue
+        wanted = (contrast or "flair").lower()
+        wanted = names.get(wanted, wanted)
+        if wanted not in names.values():
+            raise reject("contrast", got=contrast, expected=" or ".join(names.values()), remedy="choose one")
+        pairs = [
+            Pair(
+                _patient(path.name.split(ending)[0]),
+                path.with_name(path.name.replace(ending, f"{dash}{wanted}.")),
+                path,
+            )
+            for path in labels
+        ]
+        return Found(pairs=pairs, classes=classes | {tumour: "enhancing tumour"}, flips=(-1,), contrasts=True)
+    return None
+
+
+BRATS = {"flair": "t2f", "t1": "t1n", "t1ce": "t1c", "t2": "t2w"}
+"""Contrasts of BraTS as they were called before 2023, and since."""
+
+
+def _patient(stem: str) -> str:
+    """``BraTS-GLI-00000-000`` without its last number, which tells one time from another."""
+    return re.sub(r"^(BraTS-[A-Za-z]+-\d+)-\d+$", r"\1", stem)
 
 
 GREY = (3, 8, 10, 11, 12, 13, 17, 18, 26, 28, 42, 47, 49, 50, 51, 52, 53, 54, 58, 60)

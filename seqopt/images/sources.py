@@ -73,6 +73,12 @@ def load_images(
     return _join(volumes, _split(volumes, path, limit), source, grid)
 
 
+def read_volumes(path: Path, grid: Grid, *, most: int | None = None) -> list[Volume]:
+    """The volumes of a file or folder, of at most ``most`` files, evenly: on the grid, as bright as they are stored."""
+    files = find_files(path)
+    return [_read(files[number], grid) for number in evenly(np.arange(len(files)), most)]
+
+
 def find_files(path: Path) -> list[Path]:
     """Image files at ``path``, a file or a folder, sorted by name; raises when there are none."""
     known = ", ".join(READERS)

@@ -48,6 +48,9 @@ class Batch:
 BatchOf = Callable[[int], Batch]
 """Step index -> the whole batch: a function of the step alone, so that a resumed run sees the same."""
 
+SoftLimit = Callable[[Path], Tensor]
+"""The path -> its excess over some limit beside gradient and slew, a scalar; 0 within it."""
+
 Task = Callable[[Tensor, Tensor], Tensor]
 """Estimate (batch, y, x) and labels -> scalar, a mean over the images."""
 
@@ -102,17 +105,18 @@ class Fit:
         world: World = alone,
         amp: bool = False,
         compile: bool = False,
+        soft_limits: tuple[SoftLimit, ...] = (),
     ) -> None:
         """``task`` adds its weighted loss; what it learned before stays.
 
         ``world`` shares each batch among processes; ``amp`` runs the networks (no transform, no solver) in bfloat16;
-        ``compile`` hands networks and the ODE's field to torch.compile.
+        ``compile`` hands networks and the ODE's field to torch.compile; ``soft_limits`` weigh as gradient and slew do.
         """
         if not recipe.loss and (task is None or task_weight == 0.0):
             raise SeqoptError("loss: got no term and no task, expected at least one; for example l1=1,ssim=1")
         self.sampling, self.recon, self.acquisition = sampling, recon, acquisition
         self.batch_of, self.recipe, self.total, self.seed = batch_of, recipe, steps, seed
-        self.task, self.task_weight, self.world = task, task_weight, world
+        self.task, self.task_weight, self.world, self.soft_limits = task, task_weight, world, soft_limits
         self.limits = {
             "max_grad_hz_per_m": scanner.margin * scanner.max_grad_hz_per_m,
             "max_slew_hz_per_m_per_s": scanner.margin * scanner.max_slew_hz_per_m_per_s,
@@ -143,7 +147,8 @@ class Fit:
                 fidelity = self._fidelity(index, batch, path)
                 gradient, slew, outside = self._penalties(path)
                 warm = index < self.recipe.warmup_share * self.total
-                loss = fidelity + (0.0 if warm else self.recipe.penalty) * (gradient + slew) + OUTSIDE * outside
+                excess = gradient + slew + sum(limit(path) for limit in self.soft_limits if self.moves)
+                loss = fidelity + (0.0 if warm else self.recipe.penalty) * excess + OUTSIDE * outside
                 self.optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
             values = torch.stack([fidelity.detach(), gradient.detach(), slew.detach()])

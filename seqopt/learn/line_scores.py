@@ -5,7 +5,6 @@ Source: Razumov, Rogov, Dylov, 2022 (IGS), Algorithm 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -94,38 +93,55 @@ class LineScores:
 
     def value(self, mask: BoolArray) -> float:
         """The mean target over all images under a mask (lines,)."""
+        values, images = self._forward(mask)
+        return float(np.average(values, weights=images))
+
+    def values(self, mask: BoolArray) -> FloatArray:
+        """(images,) the target of each image under a mask (lines,)."""
+        return self._forward(mask, at_once=1)[0]
+
+    def _forward(self, mask: BoolArray, at_once: int | None = None) -> tuple[FloatArray, list[int]]:
+        """The target of so many images at once, or of whole batches, and the images that each is the mean of."""
+        values: list[float] = []
+        images: list[int] = []
         with torch.no_grad():
-            return self._pass(mask, derivative=False)[0]
+            for encoded in self._encoded():
+                estimate = self._estimate(encoded, torch.from_numpy(mask).to(encoded.truth))
+                for first in range(0, len(estimate), at_once or len(estimate)):
+                    part, labels = slice(first, first + (at_once or len(estimate))), encoded.labels
+                    loss = self.target(estimate[part], encoded.truth[part], None if labels is None else labels[part])
+                    values.append(float(loss))
+                    images.append(len(estimate[part]))
+        return self._finite(mask, np.array(values)), images
 
     def gradient(self, mask: BoolArray) -> tuple[float, FloatArray]:
         """The mean target and its derivative (lines,) in the weight of each line, at the mask: set lines weigh 1."""
-        with torch.enable_grad():
-            return self._pass(mask, derivative=True)
-
-    def _pass(self, mask: BoolArray, *, derivative: bool) -> tuple[float, FloatArray]:
         count, value, gradient = 0, 0.0, np.zeros(self.lines)
-        for encoded in self._encoded():
-            size = len(encoded.truth)
-            weights = torch.from_numpy(mask).to(encoded.truth.device, encoded.truth.dtype)
-            loss = self._loss(encoded, weights.requires_grad_(derivative))
-            count, value = count + size, value + size * float(loss.detach())
-            if derivative:
+        with torch.enable_grad():
+            for encoded in self._encoded():
+                size = len(encoded.truth)
+                weights = torch.from_numpy(mask).to(encoded.truth).requires_grad_()
+                loss = self.target(self._estimate(encoded, weights), encoded.truth, encoded.labels)
                 if not loss.requires_grad:
                     raise SeqoptError("the target does not depend on the lines through a derivative; take a soft one")
+                count, value = count + size, value + size * float(loss.detach())
                 gradient += size * torch.autograd.grad(loss, weights)[0].double().cpu().numpy()
-        if not count:
+        numbers = self._finite(mask, np.array([value, *gradient] if count else []))
+        return float(numbers[0]) / count, numbers[1:] / count
+
+    @staticmethod
+    def _finite(mask: BoolArray, numbers: FloatArray) -> FloatArray:
+        if not len(numbers):
             raise SeqoptError("choice of lines: got no images, expected at least one batch; give more images")
-        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+        if not np.isfinite(numbers).all():
             raise SeqoptError(
                 f"the target of {int(mask.sum())} lines or its derivative is not finite; check images and network"
             )
-        return value / count, gradient / count
+        return numbers
 
-    def _loss(self, encoded: _Encoded, weights: Tensor) -> Tensor:
-        estimate = self.recon(self.acquisition.measurement(encoded.samples, weights, encoded.maps))
-        if self.network is not None:
-            estimate = self.network(estimate)
-        return self.target(estimate, encoded.truth, encoded.labels)
+    def _estimate(self, encoded: _Encoded, weights: Tensor) -> Tensor:
+        estimate: Tensor = self.recon(self.acquisition.measurement(encoded.samples, weights, encoded.maps))
+        return estimate if self.network is None else self.network(estimate)
 
     def _encoded(self) -> Iterator[_Encoded]:
         if self._kept is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +73,61 @@ class Task(nn.Module, ABC):
 AnyTask = TypeVar("AnyTask", bound=Task)
 
 
-def train_task(
+class Training(Generic[AnyTask]):
+    """A task that learns step by step, and goes on from any of them exactly."""
+
+    def __init__(
+        self, task: AnyTask, batch_of: LabelledBatch, *, steps: int, rate: float, device: torch.device | str = "cpu"
+    ) -> None:
+        """The task learns from the batch of each step; raises `SeqoptError` when there is no step."""
+        if steps < 1:
+            raise reject(f"steps of the {task.kind} network", got=steps, expected="1 or more", remedy="100 are usual")
+        self.task, self.batch_of, self.total, self.rate, self.device = task.to(device), batch_of, steps, rate, device
+        self.optimiser = torch.optim.Adam(task.parameters(), rate)
+        self.done = 0
+
+    def steps(self) -> Iterator[float]:
+        """The loss of each step to come: Adam, the rate rising over ten steps, then falling as a cosine to a fiftieth.
+
+        Raises `SeqoptError` when it diverges.
+        """
+        while self.done < self.total:
+            with torch.enable_grad():
+                loss = self._step()
+            self.done += 1
+            if not bool(torch.isfinite(loss)):
+                raise SeqoptError(f"the {self.task.kind} network diverged at step {self.done - 1}; check the images")
+            yield float(loss)
+
+    def _step(self) -> Tensor:
+        rise = min(1.0, (self.done + 1) / 10)
+        cosine = 0.02 + 0.49 * (1.0 + math.cos(math.pi * self.done / self.total))
+        self.optimiser.param_groups[0]["lr"] = self.rate * rise * cosine
+        images, labels = (one.to(self.device) for one in self.batch_of(self.done))
+        loss = self.task.loss(images.abs(), labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return loss.detach()
+
+    def run(self, each: Watch = lambda *_: None) -> AnyTask:
+        """Learn to the end; the frozen task."""
+        for loss in self.steps():
+            each(self.done, loss)
+        return self.task.freeze()
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and numbers only: safe for ``torch.load(weights_only=True)``. Of random numbers it needs none."""
+        return {"done": self.done, "task": self.task.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where ``state()`` was taken."""
+        self.task.load_state_dict(state["task"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.done = int(state["done"])
+
+
+def training(
     make: Callable[[], AnyTask],
     batch_of: LabelledBatch,
     *,
@@ -81,56 +135,42 @@ def train_task(
     seed: int,
     device: torch.device | str = "cpu",
     rate: float | None = None,
-    each: Watch = lambda *_: None,
-) -> AnyTask:
-    """The frozen task that ``make`` makes, trained on fully sampled images; ``each`` watches.
+) -> Training[AnyTask]:
+    """The training of the task that ``make`` makes, for batches of fully sampled images.
 
-    The learning rate is the task's own unless one is given. The result depends on the seed and the
-    batches alone. Raises `SeqoptError` when there is no step or it diverges.
+    The learning rate is the task's own unless one is given. The result depends on the seed and the batches alone.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        task = make().to(device)
-    _learn(task, batch_of, steps=steps, rate=task.rate if rate is None else rate, device=device, each=each)
-    return task.freeze()
+        task = make()
+    return Training(task, batch_of, steps=steps, rate=task.rate if rate is None else rate, device=device)
 
 
-def fine_tune(
+def fine_tuning(
     task: AnyTask,
     batch_of: LabelledBatch,
     *,
     steps: int,
     device: torch.device | str = "cpu",
     rate: float | None = None,
-    each: Watch = lambda *_: None,
-) -> AnyTask:
-    """A frozen copy of a trained task that went on to learn from reconstructions of one mask.
+) -> Training[AnyTask]:
+    """The training of a copy of a trained task, for batches of reconstructions of one mask.
 
     The budget is the steps and the batches: given the same ones, every mask is treated alike. The task itself stays as
-    it is. Raises `SeqoptError` when there is no step or it diverges.
+    it is.
     """
     rate = FINE_TUNING_SHARE * task.rate if rate is None else rate
-    copied = copy.deepcopy(task).requires_grad_(True).train().to(device)
-    _learn(copied, batch_of, steps=steps, rate=rate, device=device, each=each)
-    return copied.freeze()
+    copied = copy.deepcopy(task).requires_grad_(True).train()
+    return Training(copied, batch_of, steps=steps, rate=rate, device=device)
 
 
-def _learn(
-    task: Task, batch_of: LabelledBatch, *, steps: int, rate: float, device: torch.device | str, each: Watch
-) -> None:
-    """Adam, the rate rising over ten steps and then falling as a cosine to a fiftieth."""
-    if steps < 1:
-        raise reject(f"steps of the {task.kind} network", got=steps, expected="1 or more", remedy="100 are usual")
-    with torch.enable_grad():
-        optimiser = torch.optim.Adam(task.parameters(), rate)
-        for index in range(steps):
-            rise = min(1.0, (index + 1) / 10)
-            optimiser.param_groups[0]["lr"] = rate * rise * (0.02 + 0.49 * (1.0 + math.cos(math.pi * index / steps)))
-            images, labels = (one.to(device) for one in batch_of(index))
-            loss = task.loss(images.abs(), labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            if not bool(torch.isfinite(loss)):
-                raise SeqoptError(f"the {task.kind} network diverged at step {index}; check the images")
-            each(index + 1, float(loss.detach()))
+def train_task(
+    make: Callable[[], AnyTask], batch_of: LabelledBatch, *, each: Watch = lambda *_: None, **options: Any
+) -> AnyTask:
+    """The frozen task after its ``training``, which takes the same options; ``each`` watches."""
+    return training(make, batch_of, **options).run(each)
+
+
+def fine_tune(task: AnyTask, batch_of: LabelledBatch, *, each: Watch = lambda *_: None, **options: Any) -> AnyTask:
+    """The frozen copy of a task after its ``fine_tuning``, which takes the same options; ``each`` watches."""
+    return fine_tuning(task, batch_of, **options).run(each)

@@ -21,16 +21,16 @@ DENSITY_POWER = 3.0
 LineOrder = Callable[[int, int, int, np.random.Generator], IntArray]
 """Lines N, shots m, calibration lines L, generator -> at least m line numbers, the calibration lines first."""
 
-line_orders: Registry[LineOrder] = Registry("mask")
+baseline_masks: Registry[LineOrder] = Registry("mask")
 
 
-def line_order(name: str, lines: int, shots: int, *, calibration: int = 0, seed: int = 0) -> IntArray:
+def baseline_order(name: str, lines: int, shots: int, *, calibration: int = 0, seed: int = 0) -> IntArray:
     """The order of a baseline by name: its first ``shots`` lines are the mask.
 
     ``seed`` matters to those that draw. Raises `SeqoptError` for an odd number of lines, more shots than lines, or more
     calibration lines than shots.
     """
-    make = line_orders[name]
+    make = baseline_masks[name]
     refuse_impossible_mask(lines, shots, calibration)
     return make(lines, shots, calibration, np.random.default_rng(seed))
 
@@ -53,20 +53,20 @@ def centre_out(lines: int) -> IntArray:
     return np.lexsort((from_centre, np.abs(from_centre))).astype(np.int64)
 
 
-def central_lines(lines: int, count: int) -> IntArray:
-    """(count,) the central lines of ``lines``, ascending; an even number has one more below k = 0."""
-    if not 0 <= count <= lines:
-        raise reject("central lines", got=count, expected=f"0..{lines}", remedy="give fewer")
-    return np.sort(centre_out(lines)[:count])
+def mask_of(chosen: IntArray, lines: int) -> npt.NDArray[np.bool_]:
+    """(lines,) true for the lines of these numbers."""
+    mask = np.zeros(lines, dtype=bool)
+    mask[chosen] = True
+    return mask
 
 
-@line_orders.register("center")
+@baseline_masks.register("center")
 def center(lines: int, shots: int, calibration: int, generator: np.random.Generator) -> IntArray:
     """The lowest frequencies: one nested order of all lines, whatever the shots."""
     return centre_out(lines)
 
 
-@line_orders.register("fastmri-equispaced")
+@baseline_masks.register("fastmri-equispaced")
 def fastmri_equispaced(lines: int, shots: int, calibration: int, generator: np.random.Generator) -> IntArray:
     """A block of central lines and the others (N - c) / (m - c) apart, from a random first one.
 
@@ -83,7 +83,7 @@ def fastmri_equispaced(lines: int, shots: int, calibration: int, generator: np.r
     return np.concatenate([block, _by_frequency(ascending[_comb(others, spacing, generator)], lines)])
 
 
-@line_orders.register("fastmri-random")
+@baseline_masks.register("fastmri-random")
 def fastmri_random(lines: int, shots: int, calibration: int, generator: np.random.Generator) -> IntArray:
     """A block of central lines and others uniformly at random, ``shots`` in all.
 
@@ -95,7 +95,7 @@ def fastmri_random(lines: int, shots: int, calibration: int, generator: np.rando
     return np.concatenate([block, _by_frequency(others, lines)])
 
 
-@line_orders.register("variable-density")
+@baseline_masks.register("variable-density")
 def variable_density(lines: int, shots: int, calibration: int, generator: np.random.Generator) -> IntArray:
     """Random lines of density (1 - |k| / k-max)^3 about the calibration lines, at least k = 0: all, nested.
 

@@ -98,6 +98,65 @@ def test_brats_gives_the_contrast_that_was_asked_for(tmp_path):
         load(tmp_path, contrast="pd")
 
 
+def brats_since_2023(folder: Path, *studies: str) -> Path:
+    for study in studies:
+        image, labels = body(values=(1, 2, 3))
+        for place, contrast in enumerate(("t2f", "t1n", "t1c", "t2w")):
+            save(folder / study / f"{study}-{contrast}.nii.gz", image ** (1 + place))
+        save(folder / study / f"{study}-seg.nii.gz", labels)
+        (folder / study / f"._{study}-seg.nii.gz").write_bytes(b"junk of another system")
+    return folder
+
+
+def test_brats_since_2023_keeps_the_times_of_a_patient_together_and_knows_the_old_names(tmp_path):
+    studies = ("BraTS-GLI-00000-000", "BraTS-GLI-00000-001", "BraTS-GLI-00002-000")
+    found = load(brats_since_2023(tmp_path, *studies))
+    assert found.classes == ("background", "necrotic core", "oedema", "enhancing tumour")
+    assert np.bincount(found.subjects).tolist() == [8, 4] and set(np.unique(found.labels)) == {0, 1, 2, 3}
+    by_name = {name: load(tmp_path, contrast=name).images for name in ("t2f", "FLAIR", "t1c", "t1ce", "t2w")}
+    assert np.array_equal(by_name["t2f"], found.images) and np.array_equal(by_name["FLAIR"], found.images)
+    assert np.array_equal(by_name["t1c"], by_name["t1ce"])
+    ratio = [np.median(by_name[name][found.labels == 1]) for name in ("t2f", "t1c", "t2w")]
+    assert ratio == pytest.approx([0.6, 0.6**3, 0.6**4], rel=0.15)
+    with pytest.raises(SeqoptError, match="contrast: got pd, expected t2f or t1n"):
+        load(tmp_path, contrast="pd")
+
+
+def nnunet(folder: Path, *cases: str, named: str = "channel_names") -> Path:
+    for number, case in enumerate(cases):
+        image, labels = body(seed=number)
+        for channel in (0, 1):
+            save(folder / "imagesTr" / f"{case}_{channel:04}.nii.gz", image ** (1 + channel))
+        save(folder / "labelsTr" / f"{case}.nii.gz", labels)
+    about = {
+        named: {"0": "T2", "1": "ADC"},
+        "labels": {"background": 0, "head": 1, "tail": 2},
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.mark.parametrize("named", ["channel_names", "modality"])
+def test_nnunet_gives_the_channel_that_was_asked_for(tmp_path, named):
+    first = load(nnunet(tmp_path, "prostate_00", "prostate_01", named=named))
+    assert first.classes == ("background", "head", "tail") and first.subjects.tolist() == [0] * 4 + [1] * 4
+    second = load(tmp_path, contrast="adc")
+    ratio = [np.median(one.images[one.labels == 1]) for one in (first, second)]
+    assert ratio[1] == pytest.approx(ratio[0] ** 2, rel=0.1)
+    assert np.array_equal(load(tmp_path, contrast="T2").images, first.images)
+    with pytest.raises(SeqoptError, match="contrast: got flair, expected t2 or adc"):
+        load(tmp_path, contrast="flair")
+    (tmp_path / "imagesTr" / "prostate_01_0000.nii.gz").unlink()
+    with pytest.raises(SeqoptError, match=r"prostate_01_0000\.nii\.gz is missing"):
+        load(tmp_path)
+
+
+def test_frames_of_a_patient_are_one_subject_under_the_names_of_nnunet_too(tmp_path):
+    found = load(nnunet(tmp_path, "patient001_frame01", "patient001_frame12", "patient002_frame01"))
+    assert np.bincount(found.subjects).tolist() == [8, 4]
+
+
 def test_folders_of_images_and_labels_pair_by_name_and_name_their_values(tmp_path):
     image, labels = body(values=(3, 9))
     for name in ("a", "b"):
@@ -217,7 +276,7 @@ def test_pairs_that_do_not_match_are_refused(tmp_path):
 
     image, labels = body()
     refused(tmp_path / "nowhere", "no folder")
-    refused(tmp_path, "holds no pairs of images and labels, expected one of the layouts decathlon, acdc, brats")
+    refused(tmp_path, "holds no pairs of images and labels, expected one of the layouts nnunet, decathlon, acdc, brats")
     save(tmp_path / "labels" / "a.nii", labels)
     (tmp_path / "images").mkdir()
     refused(tmp_path, "has no image")

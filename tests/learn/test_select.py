@@ -1,4 +1,4 @@
-"""Choice of lines: against brute force and closed forms, nested, deterministic, resumable, refined on other images."""
+"""Choice of lines: against brute force and closed forms, nested, deterministic, resumable."""
 
 from __future__ import annotations
 
@@ -7,43 +7,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from line_images import COLUMNS, LINES, images, mask_of, scores_of
 from torch import Tensor, nn
 
+from seqopt.core import central_lines
 from seqopt.encoding.cartesian import CartesianAcquisition, CartesianMeasurement
 from seqopt.errors import SeqoptError
 from seqopt.learn.line_scores import LineScores
 from seqopt.learn.losses import image_loss
-from seqopt.learn.select import Selection, refine, select, selections
+from seqopt.learn.select import Selection, select, selections
 from seqopt.recon.cartesian_loop import ZeroFilled
 from seqopt.recon.unet import UNet
-from seqopt.sampling.masks import central_lines
-
-LINES, COLUMNS = 16, 12
-
-
-def images(count: int = 6, seed: int = 0) -> Tensor:
-    """(count, 16, 12) complex boxes with a phase and some texture."""
-    generator = torch.Generator().manual_seed(seed)
-    grid = torch.stack(torch.meshgrid(torch.linspace(-1, 1, LINES), torch.linspace(-1, 1, COLUMNS), indexing="ij"))
-    centre, size = torch.rand(2, count, 2, 1, 1, generator=generator)
-    inside = ((grid[None] - (centre - 0.5)).abs() < 0.3 + 0.4 * size).all(1)
-    texture = 0.2 * torch.randn(count, LINES, COLUMNS, generator=generator)
-    bend = torch.randn(count, 2, generator=generator)
-    return torch.polar(inside + texture.abs(), (bend[:, :, None, None] * grid).sum(1))
-
-
-def scores_of(
-    some: Tensor | None = None, *, loss: str = "l1", sigma: float = 0.05, size: int = 4, **options: object
-) -> LineScores:
-    given = images() if some is None else some
-    settings = {"recon": ZeroFilled(), "target": lambda e, t, _: image_loss(e, t, {loss: 1.0})} | options
-    return LineScores(
-        lambda: ((part,) for part in given.split(size)), CartesianAcquisition(noise_sigma=sigma), **settings
-    )
-
-
-def mask_of(order: np.ndarray) -> np.ndarray:
-    return np.isin(np.arange(LINES), order)
 
 
 class Signal(nn.Module):
@@ -168,17 +142,25 @@ def test_samples_are_kept_between_passes_only_where_they_fit():
     assert calls == [1 + 5, 1 + 1]  # once to see the size, then every pass or one
 
 
-def test_a_stopped_choice_goes_on_as_if_it_had_not_been_stopped():
+def test_a_watched_choice_tells_its_curve_and_stops_when_asked():
     seen: list[tuple[int, float]] = []
     whole = select(scores_of(), lines=10, each=lambda *step: seen.append(step))
     assert tuple(seen) == whole.curve
-    part = select(scores_of(), lines=10, stop=lambda: True)
-    assert len(part.order) == 2
-    resumed = select(scores_of(), lines=10, start=part)
-    assert np.array_equal(resumed.order, whole.order)
-    assert resumed.curve == whole.curve
-    assert resumed.passes == whole.passes
+    assert len(select(scores_of(), lines=10, stop=lambda: True).order) == 2
     assert select(scores_of(), lines=10, start=whole) is whole
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_a_choice_stopped_after_any_pass_goes_on_as_if_it_had_not_been_stopped(candidates):
+    states = list(selections(scores_of(), lines=7, candidates=candidates))
+    for part in states[:-1]:
+        resumed = select(scores_of(), lines=7, candidates=candidates, start=part)
+        assert np.array_equal(resumed.order, states[-1].order)
+        assert (resumed.curve, resumed.passes, resumed.trials) == (
+            states[-1].curve,
+            states[-1].passes,
+            states[-1].trials,
+        )
 
 
 class Given:
@@ -228,30 +210,36 @@ def test_the_network_judges_and_stays_as_it_is():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_swap_never_worsens_the_validation_target_and_the_order_stays_nested():
-    training, validation = scores_of(), scores_of(images(seed=1), seed=1)
-    poor = np.array([8, 7, 9, 0, 1, 15, 2])  # the edge of k-space
-    found = refine(poor, 6, training=training, validation=validation, calibration=3)
-    assert found.before == validation.value(mask_of(poor[:6]))
-    assert found.after == validation.value(mask_of(found.order[:6]))
-    targets = [found.before, *(swap.target for swap in found.swaps)]
-    assert np.all(np.diff(targets) < 0)
-    assert found.gain == found.before - found.after > 0
-    assert found.order[:3].tolist() == [8, 7, 9]
-    assert len(np.unique(found.order)) == len(found.order)
-    assert set(poor) <= set(found.order)
-    kept, rest = [line for line in found.order[:6] if line in poor], found.order[6:].tolist()
-    assert kept == [line for line in poor if line in kept]
-    assert rest == [line for line in poor if line in rest]
-    assert found.passes == len(found.swaps) + 1
+def test_of_several_candidates_the_one_that_helps_most_enters():
+    """Each step against trying the same candidates here; and with all as candidates against trying every line."""
+    for candidates in (3, LINES):
+        scores = scores_of(loss="ssim")
+        found = select(scores, lines=9, calibration=2, candidates=candidates)
+        trials = 0
+        for size in range(2, 9):
+            gradient = scores.gradient(mask_of(found.order[:size]))[1]
+            free = np.setdiff1d(np.arange(LINES), found.order[:size])
+            shortlist = free[np.argsort(gradient[free])[:candidates]]
+            values = [scores.value(mask_of(np.append(found.order[:size], line))) for line in shortlist]
+            assert found.order[size] == shortlist[np.argmin(values)]
+            trials += len(shortlist)
+        assert (found.passes, found.trials) == (7, trials)
+    assert not np.array_equal(found.order, select(scores, lines=9, calibration=2).order)
 
 
-def test_a_mask_that_no_swap_improves_stays_and_says_so():
-    scores = scores_of()
-    order = select(scores, lines=LINES).order
-    every = refine(order, LINES, training=scores, validation=scores)
-    assert (every.swaps, every.gain) == ((), 0.0)
-    assert np.array_equal(every.order, order)
+def test_of_several_candidates_as_many_enter_as_a_step_sets_the_best_first():
+    scores = scores_of(loss="ssim")
+    found = select(scores, lines=6, calibration=2, per_step=2, candidates=5)
+    values = {line: scores.value(mask_of(np.append(found.order[:2], line))) for line in range(LINES)}
+    assert values[found.order[2]] < values[found.order[3]]
+    assert (found.passes, found.trials) == (2, 10)
+    assert np.array_equal(
+        select(scores, lines=6, per_step=2, candidates=2).order, select(scores, lines=6, per_step=2).order
+    )
+
+
+def test_candidates_that_rounding_cannot_tell_apart_enter_in_the_order_of_their_derivatives():
+    assert select(Given(_3=-1.0, _6=-1.0, _10=-2.0), lines=4, candidates=3).order.tolist() == [8, 10, 6, 3]
 
 
 @pytest.mark.parametrize(
@@ -260,6 +248,8 @@ def test_a_mask_that_no_swap_improves_stays_and_says_so():
         ({"lines": LINES + 1}, "shots"),
         ({"lines": 4, "calibration": 5}, "calibration"),
         ({"lines": 4, "per_step": 0}, "lines a step"),
+        ({"lines": 4, "candidates": 0}, "candidates: got 0"),
+        ({"lines": 4, "per_step": 3, "candidates": 2}, "candidates: got 2, expected 3 or more"),
         ({"lines": 4, "start": Selection(np.array([3, 8]))}, "start of the choice"),
         ({"lines": 4, "start": Selection(np.array([8, 99]))}, "start of the choice"),
         ({"lines": 2, "start": Selection(np.array([8, 7, 9]))}, "start of the choice"),
@@ -287,5 +277,3 @@ def test_bad_data_and_targets_are_refused_in_one_line():
         with pytest.raises(SeqoptError, match=text) as refused:
             select(scores, lines=4)
         assert "\n" not in str(refused.value)
-    with pytest.raises(SeqoptError, match="shots to refine"):
-        refine(np.array([8, 7]), 3, training=scores_of(), validation=scores_of())

@@ -10,7 +10,7 @@ from torch.nn import functional
 from seqopt.errors import SeqoptError
 from seqopt.learn.targets import score
 from seqopt.learn.tasks import Classification, Segmentation
-from seqopt.learn.train_task import fine_tune, train_task
+from seqopt.learn.train_task import fine_tune, train_task, training
 
 NAMES = ("background", "ring", "core")
 KINDS = ("plain", "spotted")
@@ -76,6 +76,23 @@ def test_the_seed_decides_and_nothing_else():
     assert torch.equal(torch.get_rng_state(), state)
     weights = [torch.cat([one.flatten() for one in task.parameters()]) for task in (first, same, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2], atol=1e-2)
+
+
+def test_a_training_stopped_after_any_step_goes_on_to_the_very_same_weights(tmp_path):
+    def make() -> Classification:
+        return Classification(4, 2, classes=KINDS)
+
+    whole = train_task(make, spots, steps=5, seed=0).state_dict()
+    for stopped in range(1, 5):
+        first = training(make, spots, steps=5, seed=0)
+        for _ in zip(range(stopped), first.steps(), strict=False):
+            pass
+        torch.save(first.state(), tmp_path / "state.pt")
+        second = training(make, spots, steps=5, seed=1)
+        second.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert second.done == stopped
+        resumed = second.run().state_dict()
+        assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
 def test_fine_tuning_helps_on_what_a_mask_leaves_and_spares_the_original(trained):
