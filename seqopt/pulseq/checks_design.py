@@ -12,10 +12,11 @@ from seqopt.core import Check, Geometry, MaskDesign, TrajectoryDesign
 from seqopt.pulseq.cartesian import plan_mask
 from seqopt.pulseq.cartesian_plan import line_k
 from seqopt.pulseq.checks_format import list_check
-from seqopt.pulseq.checks_imaging import moments_between_excitations
 from seqopt.pulseq.checks_lines import line_checks, train_checks
+from seqopt.pulseq.checks_moments import moments_between_excitations
 from seqopt.pulseq.played import Readout
 from seqopt.pulseq.readback import PlayedSequence
+from seqopt.pulseq.readout_table import serves_image
 
 FloatArray = npt.NDArray[np.float64]
 K_LIMIT_CYCLES = 0.01
@@ -38,7 +39,7 @@ class Due:
 def design_checks(played: PlayedSequence, design: TrajectoryDesign | MaskDesign) -> list[Check]:
     """Count, order and k of the readouts, dwell, labels, and the moments of each TR or echo train."""
     due = _due_lines(design) if isinstance(design, MaskDesign) else _due_shots(design)
-    imaging = [readout for readout in played.readouts if not readout.is_noise]
+    imaging = [readout for readout in played.readouts if serves_image(readout)]
     played_order = [(readout.labels.get("SLC", 0), readout.labels.get("LIN", 0)) for readout in imaging]
     wrong = [
         f"readout {at + 1} is slice {got[0]}, shot {got[1]}; due are slice {wanted[0]}, shot {wanted[1]}"

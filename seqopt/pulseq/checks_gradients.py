@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import Check, Scanner
+from seqopt.pulseq.distinct import distinct_corners
 from seqopt.pulseq.readback import AXES, PlayedSequence
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 
 JOINT_HZ_PER_M = 1.0
 ROUNDING = 1e-5  # files hold six digits
@@ -26,40 +28,47 @@ class _Worst:
     """Largest value of one quantity, where it is, and how many of how many are over the limit."""
 
     value: float = 0.0
-    block: int = 0
+    owner: int = 0
     time_s: float = 0.0
     over: int = 0
     count: int = 0
 
-    def add(self, values: FloatArray, times_s: FloatArray, limit: float, block: int, plays: int) -> None:
-        if not len(values):
-            return
-        self.count += len(values) * plays
-        self.over += int((values > limit * (1 + ROUNDING)).sum()) * plays
+    def add(self, values: FloatArray, times_s: FloatArray, limit: float, owner: IntArray, plays: IntArray) -> None:
+        """Values (n,) at times within their blocks; each block is played so many times."""
         at = int(np.argmax(values))
+        if values[at] > limit * (1 + ROUNDING):
+            self.over += int(plays[values > limit * (1 + ROUNDING)].sum())
         if values[at] > self.value:
-            self.value, self.block, self.time_s = float(values[at]), block, float(times_s[at])
+            self.value, self.owner, self.time_s = float(values[at]), int(owner[at]), float(times_s[at])
 
 
 def gradient_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], dict[str, float]]:
     """Checks, and the largest values for the summary."""
     limits = {"amplitude": scanner.max_grad_hz_per_m, "slew": scanner.max_slew_hz_per_m_per_s}
     worst = {(kind, name): _Worst() for kind in limits for name in (*AXES, "vector")}
-    keys = [played.block_key(block) for block in range(played.blocks)]
-    plays: dict[tuple[int, ...], list[int]] = {}
-    for block, key in enumerate(keys):
-        plays.setdefault(key, [block, 0])[1] += 1
-    for key, (block, times_played) in plays.items():
-        t, g = played.corners_of(key)
-        if not len(t):
-            continue
-        pairs = {"amplitude": (g, t), "slew": (np.diff(g, axis=0) / np.diff(t)[:, None], (t[1:] + t[:-1]) / 2)}
-        for kind, (values, times) in pairs.items():
-            sized = {**{a: np.abs(values[:, i]) for i, a in enumerate(AXES)}, "vector": np.linalg.norm(values, axis=1)}
+    played_times = np.bincount(played.gradients.key_numbers, minlength=len(played.gradients.keys))
+    for corners in distinct_corners(played):
+        t, g, owner = corners.times_s, corners.gradient_hz_per_m, corners.owner
+        inside = np.flatnonzero((np.diff(owner) == 0) & (np.diff(t) > 0))
+        steep = np.diff(g, axis=0)[inside] / np.diff(t)[inside, None]
+        for kind, values, times, whose in (
+            ("amplitude", g, t, owner),
+            ("slew", steep, ((t[1:] + t[:-1]) / 2)[inside], owner[:-1][inside]),
+        ):
+            if not len(values):
+                continue
+            plays = played_times[whose]
+            total = int(plays.sum())
+            sized = {**{axis: np.abs(values[:, i]) for i, axis in enumerate(AXES)}, "vector": _lengths(values)}
             for name, sizes in sized.items():
-                worst[kind, name].add(sizes, times, limits[kind], block, times_played)
-    checks = [_limit(played, kind, name, worst[kind, name], limits[kind]) for kind, name in worst]
-    checks.append(_joints(played, keys))
+                worst[kind, name].add(sizes, times, limits[kind], whose, plays)
+                worst[kind, name].count += total
+    checks = [
+        _limit(played, kind, name, found, limits[kind])
+        for (kind, name), found in worst.items()
+        if name != "vector" or scanner.oblique == "vector"
+    ]
+    checks.append(_continuity(played))
     return checks, {
         f"largest_{'gradient_mt_per_m' if kind == 'amplitude' else 'slew_t_per_m_per_s'}_{name}": round(
             _shown(kind, found.value), 6
@@ -68,19 +77,24 @@ def gradient_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Chec
     }
 
 
+def _lengths(vectors: FloatArray) -> FloatArray:
+    """(n, 3) -> (n,): what an oblique slice may put on one physical axis."""
+    return np.asarray(np.sqrt(np.einsum("ni,ni->n", vectors, vectors)))
+
+
 def _shown(kind: str, value: float) -> float:
     return hz_per_m_to_mt_per_m(value) if kind == "amplitude" else hz_per_m_per_s_to_t_per_m_per_s(value)
 
 
 def _limit(played: PlayedSequence, kind: str, name: str, worst: _Worst, limit: float) -> Check:
-    when = float(played.starts_s[worst.block]) + worst.time_s
+    block = played.gradients.first_blocks[worst.owner] if worst.count else 0
     return Check(
         name=f"gradient.{'vector' if name == 'vector' else 'axis'}_{kind}{'' if name == 'vector' else '_' + name}",
         held=worst.over == 0,
         value=round(_shown(kind, worst.value), 4),
         limit=round(_shown(kind, limit), 4),
         unit="mT/m" if kind == "amplitude" else "T/m/s",
-        where=f"largest: block {worst.block + 1} at {when * 1e3:.3f} ms; {worst.over} of {worst.count} over",
+        where=f"largest: {played.place(block, worst.time_s)}; {worst.over} of {worst.count} over",
         remedy=_REMEDY[kind] if worst.over else "",
     )
 
@@ -101,36 +115,40 @@ def _edges(played: PlayedSequence, key: tuple[int, ...], duration_s: float) -> t
             last[axis] = end
         else:
             step = max(step, abs(end))
-        vertical = np.diff(wave.times_s) == 0
-        step = max(step, float(np.abs(np.diff(wave.values_hz_per_m))[vertical].max(initial=0.0)))
+        if not wave.corners.distinct:
+            vertical = np.diff(wave.times_s) == 0
+            step = max(step, float(np.abs(np.diff(wave.values_hz_per_m))[vertical].max(initial=0.0)))
     if key[3]:
         turn = played.rotation(key[3])
         first, last = turn @ first, turn @ last
     return first, last, float(step)
 
 
-def _joints(played: PlayedSequence, keys: list[tuple[int, ...]]) -> Check:
-    cache: dict[tuple[tuple[int, ...], float], tuple[FloatArray, FloatArray, float]] = {}
-    last = np.zeros(3)
-    worst, where, over = 0.0, "", 0
-    for block, (key, duration) in enumerate(zip(keys, played.durations_s.tolist(), strict=True)):
-        if (key, duration) not in cache:
-            cache[key, duration] = _edges(played, key, duration)
-        first, end, inside = cache[key, duration]
-        size = max(float(np.abs(first - last).max()), inside)
-        over += size > JOINT_HZ_PER_M
-        if size > worst:
-            axis = AXES[int(np.argmax(np.abs(first - last)))]
-            worst, where = size, f"block {block + 1} at {played.starts_s[block] * 1e3:.3f} ms, {axis}"
-        last = end
-    if np.abs(last).max() > max(worst, JOINT_HZ_PER_M):
-        worst, where, over = float(np.abs(last).max()), "the end of the file", over + 1
+def _continuity(played: PlayedSequence) -> Check:
+    """Steps where blocks meet, inside blocks, from rest at the start and to rest at the end of the file."""
+    numbers: dict[tuple[int, float], int] = {}
+    pairs = zip(played.gradients.key_numbers.tolist(), played.durations_s.tolist(), strict=True)
+    which = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.intp)
+    edges = [_edges(played, played.gradients.keys[number], duration) for number, duration in numbers]
+    rest = np.zeros((1, 3))
+    first = np.concatenate([np.array([one[0] for one in edges]).reshape(-1, 3)[which], rest])
+    last = np.concatenate([rest, np.array([one[1] for one in edges]).reshape(-1, 3)[which]])
+    jumps = np.abs(first - last)  # (blocks + 1, 3); the last row is the end of the file
+    inside = np.append(np.array([one[2] for one in edges])[which] if edges else np.zeros(0), 0.0)
+    sizes = np.maximum(jumps.max(axis=1), inside)
+    at = int(np.argmax(sizes))
+    worst, over = float(sizes[at]), int((sizes > JOINT_HZ_PER_M).sum())
+    where = ""
+    if worst > 0:
+        axis = f", {AXES[int(np.argmax(jumps[at]))]}" if jumps[at].max() >= inside[at] else ", inside the block"
+        place = played.place(at) if at < played.blocks else "the end of the file"
+        where = f"{place}{axis}; {over} of {played.blocks} blocks over"
     return Check(
         name="gradient.continuity",
         held=worst <= JOINT_HZ_PER_M,
         value=round(worst, 6),
         limit=JOINT_HZ_PER_M,
         unit="Hz/m",
-        where=f"{where}; {over} of {len(keys)} blocks over" if where else "",
+        where=where,
         remedy="" if worst <= JOINT_HZ_PER_M else "let the gradient be 0 at the block's edge or continue in the next",
     )

@@ -10,6 +10,7 @@ from seqopt.pulseq.cartesian_plan import line_labels
 from seqopt.pulseq.checks_format import list_check
 from seqopt.pulseq.played import Excitation, Readout
 from seqopt.pulseq.readback import PlayedSequence
+from seqopt.pulseq.readout_table import image_from_block, serves_image
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,9 +44,12 @@ def train_checks(played: PlayedSequence, design: MaskDesign) -> list[Check]:
 
 
 def _trains(played: PlayedSequence) -> list[list[Excitation]]:
-    """Each excitation with the refocusing pulses that follow it."""
+    """Each excitation after the calibration scans with the refocusing pulses that follow it."""
     trains: list[list[Excitation]] = []
+    first = image_from_block(played)
     for pulse in played.pulses:
+        if pulse.block < first:
+            continue
         if pulse.use == "e":
             trains.append([pulse])
         elif pulse.use == "r" and trains:
@@ -55,14 +59,13 @@ def _trains(played: PlayedSequence) -> list[list[Excitation]]:
 
 def _moments(played: PlayedSequence, design: MaskDesign, trains: list[list[Excitation]]) -> Check:
     """Between refocusing pulses on each axis twice the moment up to the first one; z in cycles per slice."""
-    keys = [played.block_key(block) for block in range(played.blocks)]
-    whole = {key: played.moment_of(key, np.array([np.inf]))[0] for key in dict.fromkeys(keys)}
-    at_start = np.concatenate([np.zeros((1, 3)), np.cumsum([whole[key] for key in keys], axis=0)])
     cycles = np.array([*design.geometry.fov_m, design.geometry.slice_thickness_m])
 
     def at_centre(pulse: Excitation) -> FloatArray:
         inside = np.array([pulse.centre_s - played.starts_s[pulse.block]])
-        total: FloatArray = at_start[pulse.block] + played.moment_of(keys[pulse.block], inside)[0]
+        total: FloatArray = (
+            played.moments_per_m[pulse.block] + played.moment_of(played.block_key(pulse.block), inside)[0]
+        )
         return total
 
     worst, where = 0.0, ""
@@ -88,7 +91,7 @@ def _times(played: PlayedSequence, design: MaskDesign, trains: list[list[Excitat
         if distance > worst or not where:
             worst, where = distance, f"train {number + 1}, block {train[0].block + 1}"
     excitations = {id(train[0]): train for train in trains}
-    for at, readout in enumerate(readout for readout in played.readouts if not readout.is_noise):
+    for at, readout in enumerate(readout for readout in played.readouts if serves_image(readout)):
         train = excitations[id(readout.excitation)]
         half = train[1].centre_s - train[0].centre_s
         echo = int(np.argmin(np.abs(readout.k_per_m[:, 0])))
@@ -111,7 +114,7 @@ def _phases(played: PlayedSequence, trains: list[list[Excitation]]) -> Check:
         if distance > worst or not where:
             worst, where = distance, f"train {number + 1}, block {train[0].block + 1}"
     first: dict[int, float] = {}  # slices may differ in phase, the echoes and trains of one may not
-    for at, readout in enumerate(readout for readout in played.readouts if not readout.is_noise):
+    for at, readout in enumerate(readout for readout in played.readouts if serves_image(readout)):
         turn = readout.phase_rad - readout.signal_phase_rad
         turn -= first.setdefault(readout.labels.get("SLC", 0), turn)
         distance = float(abs(np.angle(np.exp(1j * turn))))

@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from seqopt.core import Check, Scanner
 from seqopt.pulseq.checks_format import list_check
 from seqopt.pulseq.readback import PlayedSequence
 from seqopt.pulseq.seqtables import TrapEvent
 
+FloatArray = npt.NDArray[np.float64]
 _EPS_S = 1e-9
 MAX_SEGMENTS = 128
+_SHOWN = 1000
+"""Findings of one kind that are put into words."""
 
 
-def _on(time_s: float, raster_s: float) -> bool:
-    return abs(time_s - round(time_s / raster_s) * raster_s) < _EPS_S * 0.5
+def _off(times_s: npt.ArrayLike, raster_s: float) -> npt.NDArray[np.bool_]:
+    """Which times lie off a raster."""
+    times = np.asarray(times_s, dtype=float)
+    return np.asarray(np.abs(times - np.round(times / raster_s) * raster_s) >= _EPS_S * 0.5)
 
 
-def timing_checks(played: PlayedSequence, scanner: Scanner) -> list[Check]:
-    """All timing checks, each with the first block that fails it."""
+def timing_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], list[str]]:
+    """All timing checks, each with the first place that fails it."""
     used = _first_uses(played)
     out = [
         list_check("timing.rasters", _rasters(played, scanner), f"multiples of {scanner.name}'s", "use its rasters"),
         list_check("timing.block_duration", _durations(played, scanner), "events end in their block", "lengthen them"),
         list_check(
-            "timing.gradient_raster", _gradients(played, scanner, used), f"{scanner.grad_raster_s * 1e6:g} us",
+            "timing.gradient_raster", list(_gradients(played, scanner, used)), f"{scanner.grad_raster_s * 1e6:g} us",
             "round delays, ramps and corners to the gradient raster",
         ),
         list_check(
-            "timing.rf_raster", _rf(played, scanner, used), f"{scanner.rf_raster_s * 1e6:g} us",
+            "timing.rf_raster", list(_rf(played, scanner, used)), f"{scanner.rf_raster_s * 1e6:g} us",
             "round the RF delay and dwell to the RF raster",
         ),
         list_check(
-            "timing.adc_raster", _adc_raster(played, scanner, used),
+            "timing.rf_centre", list(_rf_centres(played, used)), "inside the pulse",
+            "give the centre from the start of the shape, in us",
+        ),
+        list_check(
+            "timing.adc_raster", list(_adc_raster(played, scanner, used)),
             f"dwell {scanner.adc_raster_s * 1e6:g} us, start {scanner.rf_raster_s * 1e6:g} us",
             "round the dwell to the ADC raster and the delay to the RF raster",
         ),
     ]  # fmt: skip
     out += _dead_times(played, scanner)
-    return out + _adc_sizes(played, scanner)
+    return out + _adc_sizes(played, scanner), []
 
 
 def _first_uses(played: PlayedSequence) -> dict[tuple[str, int], int]:
@@ -53,122 +63,119 @@ def _first_uses(played: PlayedSequence) -> dict[tuple[str, int], int]:
     return uses
 
 
-def _place(played: PlayedSequence, block: int) -> str:
-    return f"block {block + 1} at {played.starts_s[block] * 1e3:.3f} ms"
-
-
 def _rasters(played: PlayedSequence, scanner: Scanner) -> list[str]:
     pairs = (
         ("GradientRasterTime", scanner.grad_raster_s),
         ("RadiofrequencyRasterTime", scanner.rf_raster_s),
-        ("AdcRasterTime", scanner.adc_raster_s),
         ("BlockDurationRaster", scanner.block_raster_s),
-    )
-    out = []
-    for name, raster in pairs:
-        mine = played.rasters_s[name]
-        if name != "AdcRasterTime" and not _on(mine, raster):  # each dwell is checked instead
-            out.append(f"{name} is {mine * 1e6:g} us, the scanner's {raster * 1e6:g} us")
-    return out
+    )  # each dwell is checked instead of AdcRasterTime
+    return [
+        f"{name} is {played.rasters_s[name] * 1e6:g} us, the scanner's {raster * 1e6:g} us"
+        for name, raster in pairs
+        if _off(played.rasters_s[name], raster)
+    ]
 
 
 def _durations(played: PlayedSequence, scanner: Scanner) -> list[str]:
-    out = []
-    ends: dict[tuple[int, ...], float] = {}
-    for block, row in enumerate(played.file.blocks.tolist()):
-        key = tuple(row[2:7])
-        if key not in ends:
-            parts = [float(played.waveform(g).times_s[-1]) for g in row[3:6] if g]
-            if row[2]:
-                rf = played.file.rf[row[2]]
-                parts.append(rf.delay_s + played.rf_duration_s(rf))
-            if row[6]:
-                adc = played.file.adc[row[6]]
-                parts.append(adc.delay_s + adc.samples * adc.dwell_s)
-            ends[key] = max(parts, default=0.0)
-        if ends[key] > played.durations_s[block] + _EPS_S:
-            out.append(
-                f"{_place(played, block)} lasts {played.durations_s[block] * 1e6:g} us, its events "
-                f"{ends[key] * 1e6:g} us"
-            )
-        if not _on(float(played.durations_s[block]), scanner.block_raster_s):
-            out.append(f"{_place(played, block)} lasts {played.durations_s[block] * 1e6:g} us, off the block raster")
-    return out
+    ends, lasts = played.event_ends_s, played.durations_s
+    short = [
+        f"{played.place(block)} lasts {lasts[block] * 1e6:g} us, its events {ends[block] * 1e6:g} us"
+        for block in np.flatnonzero(ends > lasts + _EPS_S)[:_SHOWN].tolist()
+    ]
+    return short + [
+        f"{played.place(block)} lasts {lasts[block] * 1e6:g} us, off the block raster"
+        for block in np.flatnonzero(_off(lasts, scanner.block_raster_s))[:_SHOWN].tolist()
+    ]
 
 
-def _gradients(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> list[str]:
+def _gradients(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> Iterator[str]:
     raster = scanner.grad_raster_s
-    out = []
+    checked: dict[tuple[float, int], FloatArray] = {}  # corners are shared by thousands of events
     for number, event in played.file.gradients.items():
+        if ("grad", number) not in used:
+            continue
         if isinstance(event, TrapEvent):
-            times = [event.delay_s, event.rise_s, event.flat_s, event.fall_s]
-        elif event.time_shape > 0:
-            times = [event.delay_s, *played.waveform(number).times_s]
+            wrong = [t for t in (event.delay_s, event.rise_s, event.flat_s, event.fall_s) if _off(t, raster)]
         else:
-            times = [event.delay_s]
-        wrong = [time for time in times if not _on(time, raster) or time < 0]
-        if wrong and ("grad", number) in used:
-            out.append(f"{_place(played, used['grad', number])}, gradient {number}: {wrong[0] * 1e6:g} us")
-    return out
+            key = event.delay_s, event.time_shape
+            if key not in checked:
+                times = played.waveform(number).times_s if event.time_shape > 0 else np.zeros(0)
+                times = np.concatenate([[event.delay_s], times])
+                checked[key] = times[_off(times, raster)]
+            wrong = checked[key].tolist()
+        if wrong:
+            place = played.place(used["grad", number])
+            yield f"{place}, gradient {number}: {wrong[0] * 1e6:g} us"
 
 
-def _rf(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> list[str]:
-    out = []
+def _rf(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> Iterator[str]:
     for number, event in played.file.rf.items():
-        times = [event.delay_s, played.rf_duration_s(event)]
-        wrong = [time for time in times if not _on(time, scanner.rf_raster_s) or time < 0]
-        if wrong and ("rf", number) in used:
-            out.append(f"{_place(played, used['rf', number])}, RF {number}: {wrong[0] * 1e6:g} us")
-    return out
+        times = np.array([event.delay_s, played.rf_duration_s(event)])
+        wrong = times[_off(times, scanner.rf_raster_s)]
+        if len(wrong) and ("rf", number) in used:
+            yield f"{played.place(used['rf', number])}, RF {number}: {wrong[0] * 1e6:g} us"
 
 
-def _adc_raster(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> list[str]:
-    out = []
+def _rf_centres(played: PlayedSequence, used: dict[tuple[str, int], int]) -> Iterator[str]:
+    """Pulses of version 1.5, whose stated centre lies outside; echo times count from it."""
+    for number, event in played.file.rf.items():
+        if event.centre_s is None or ("rf", number) not in used:
+            continue
+        length_s = played.rf_duration_s(event)
+        if not -_EPS_S <= event.centre_s <= length_s + _EPS_S:
+            place = played.place(used["rf", number])
+            yield f"{place}, RF {number}: centre at {event.centre_s * 1e6:g} us of {length_s * 1e6:g} us"
+
+
+def _adc_raster(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> Iterator[str]:
     for number, event in played.file.adc.items():
         if ("adc", number) not in used:
             continue
-        place = _place(played, used["adc", number])
-        if not _on(event.dwell_s, scanner.adc_raster_s) or event.dwell_s <= 0:
-            out.append(f"{place}, ADC {number}: dwell {event.dwell_s * 1e6:g} us")
-        if not _on(event.delay_s, scanner.rf_raster_s):
-            out.append(f"{place}, ADC {number}: delay {event.delay_s * 1e6:g} us")
-    return out
+        place = f"{played.place(used['adc', number])}, ADC {number}"
+        if _off(event.dwell_s, scanner.adc_raster_s) or event.dwell_s <= 0:
+            yield f"{place}: dwell {event.dwell_s * 1e6:g} us"
+        if _off(event.delay_s, scanner.rf_raster_s):
+            yield f"{place}: delay {event.delay_s * 1e6:g} us"
 
 
 def _dead_times(played: PlayedSequence, scanner: Scanner) -> list[Check]:
-    file = played.file
-    rows = [(block, row) for block, row in enumerate(file.blocks.tolist()) if row[2] or row[6]]
-    rf = [(block, file.rf[row[2]]) for block, row in rows if row[2]]
-    adc = [(block, file.adc[row[6]]) for block, row in rows if row[6]]
-    both = [_place(played, block) for block, row in rows if row[2] and row[6]]
-    lengths = {event: event.delay_s + played.rf_duration_s(event) for event in set(event for _, event in rf)}
+    blocks = played.file.blocks
+    rf, adc = np.flatnonzero(blocks[:, 2]), np.flatnonzero(blocks[:, 6])
+    both = np.flatnonzero((blocks[:, 2] > 0) & (blocks[:, 6] > 0))
 
-    def smallest(name: str, spans: list[tuple[int, float]], limit_s: float, remedy: str) -> Check:
-        block, worst = min(spans, key=lambda span: span[1], default=(0, float("inf")))
-        held = worst >= limit_s - _EPS_S
+    def of(column: int, at: npt.NDArray[np.intp], measure: Callable[[int], float]) -> FloatArray:
+        numbers, inverse = np.unique(blocks[at, column], return_inverse=True)
+        values: FloatArray = np.array([measure(number) for number in numbers.tolist()])[inverse.reshape(-1)]
+        return values
+
+    def smallest(name: str, at: npt.NDArray[np.intp], spans_s: FloatArray, limit_s: float, remedy: str) -> Check:
+        worst = int(np.argmin(spans_s)) if len(at) else 0
+        held = not len(at) or bool(spans_s[worst] >= limit_s - _EPS_S)
         return Check(
-            name=name, held=held, value=round(worst * 1e6, 4) if spans else "none played", limit=limit_s * 1e6,
-            unit="us", where=f"shortest: {_place(played, block)}" if spans else "", remedy="" if held else remedy,
+            name=name, held=held, value=round(float(spans_s[worst]) * 1e6, 4) if len(at) else "none played",
+            limit=limit_s * 1e6, unit="us", where=f"shortest: {played.place(int(at[worst]))}" if len(at) else "",
+            remedy="" if held else remedy,
         )  # fmt: skip
 
-    def tail(block: int, end_s: float) -> tuple[int, float]:
-        return block, float(played.durations_s[block]) - end_s
-
+    file = played.file
+    rf_delays = of(2, rf, lambda number: file.rf[number].delay_s)
+    rf_ends = of(2, rf, lambda number: file.rf[number].delay_s + played.rf_duration_s(file.rf[number]))
+    adc_delays = of(6, adc, lambda number: file.adc[number].delay_s)
+    adc_ends = of(6, adc, lambda n: file.adc[n].delay_s + file.adc[n].samples * file.adc[n].dwell_s)
+    rf_rest, adc_rest = played.durations_s[rf] - rf_ends, played.durations_s[adc] - adc_ends
     return [
-        smallest("timing.rf_dead_time", [(b, e.delay_s) for b, e in rf], scanner.rf_dead_time_s, "delay the RF more"),
+        smallest("timing.rf_dead_time", rf, rf_delays, scanner.rf_dead_time_s, "delay the RF more"),
+        smallest("timing.rf_ringdown", rf, rf_rest, scanner.rf_ringdown_time_s, "lengthen the block after the RF"),
         smallest(
-            "timing.rf_ringdown", [tail(b, lengths[e]) for b, e in rf], scanner.rf_ringdown_time_s,
-            "lengthen the block after the RF",
+            "timing.adc_dead_time_before", adc, adc_delays, scanner.adc_dead_time_s, "open the ADC later in its block"
         ),
         smallest(
-            "timing.adc_dead_time_before", [(b, e.delay_s) for b, e in adc], scanner.adc_dead_time_s,
-            "open the ADC later in its block",
+            "timing.adc_dead_time_after", adc, adc_rest, scanner.adc_dead_time_s, "lengthen the block after the ADC"
         ),
-        smallest(
-            "timing.adc_dead_time_after", [tail(b, e.delay_s + e.samples * e.dwell_s) for b, e in adc],
-            scanner.adc_dead_time_s, "lengthen the block after the ADC",
+        list_check(
+            "timing.rf_and_adc_apart", [played.place(block) for block in both[:_SHOWN].tolist()], "never in one block",
+            "play RF and ADC in blocks of their own",
         ),
-        list_check("timing.rf_and_adc_apart", both, "never in one block", "play RF and ADC in blocks of their own"),
     ]  # fmt: skip
 
 
@@ -177,13 +184,13 @@ def _adc_sizes(played: PlayedSequence, scanner: Scanner) -> list[Check]:
     limit, divisor = scanner.adc_max_samples, scanner.adc_samples_divisor
 
     def failing(test: Callable[[int, float], bool]) -> list[str]:
-        return [f"{_place(played, block)}: {n} samples" for (n, dwell), block in events.items() if not test(n, dwell)]
+        return [f"{played.place(block)}: {n} samples" for (n, dwell), block in events.items() if not test(n, dwell)]
 
     def segmentable(samples: int, dwell_s: float) -> bool:
         return samples <= limit or any(
             samples % parts == 0
             and samples // parts <= limit
-            and _on(samples // parts * dwell_s, scanner.grad_raster_s)
+            and not _off(samples // parts * dwell_s, scanner.grad_raster_s)
             for parts in range(2, MAX_SEGMENTS + 1)
         )
 

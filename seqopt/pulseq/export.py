@@ -1,19 +1,22 @@
-"""A pypulseq sequence -> bytes that every reader takes: plain integers, nine digits, exact duration, signed.
+"""A sequence -> the bytes of a Pulseq file that every reader takes: plain integers, exact duration, signed.
 
-pypulseq 1.5.0.post1 writes some integer fields with %g (1000100 becomes 1.0001e+06, which readers take for 1) and
-amplitudes with six digits (0.001/FOV of prephaser error at a matrix of 256); both are written anew from its tables.
+Columns as in the Pulseq specification (https://pulseq.github.io/specification.pdf). pypulseq 1.5.0.post1 writes some
+integer fields with %g (1000100 becomes 1.0001e+06, which readers take for 1), and amplitudes with six digits.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from seqopt.errors import SeqoptError
+from seqopt.pulseq.builder import COLUMNS, SequenceBuilder, definitions_of
+from seqopt.pulseq.shapes import printed
+from seqopt.units import GAMMA_HZ_PER_T
 
 VERSIONS = ("1.5.0", "1.4.1")
 _SIGNATURE = (
@@ -24,110 +27,181 @@ _SIGNATURE = (
     "recalculating/verification)\n"
     "Type md5\n"
 )
+_BLOCKS_TOGETHER = 10_000
 
 
-def write_sequence(sequence: Any, path: Path, *, version: str = "1.5.0") -> str:
-    """Write a ``pypulseq.Sequence`` to exactly ``path`` as Pulseq text; returns the MD5 of its signature.
+def check_versions(versions: Sequence[str]) -> None:
+    """Refuse versions that are not written, naming those that are."""
+    for version in versions or ("none",):
+        if version not in VERSIONS:
+            raise SeqoptError(
+                f"Pulseq version: got {version}, expected one of {', '.join(VERSIONS)}; choose one of them"
+            )
 
-    Raises ``SeqoptError`` for a version other than 1.5.0 or 1.4.1, or a block that is off the raster.
+
+def sequence_name(name: str, version: str) -> str:
+    """File name of a design's sequence: it says its version, since readers of 1.4 misread 1.5 without complaint."""
+    return f"{name}_v{version}.seq"
+
+
+def find_sequence(folder: Path, name: str) -> Path | None:
+    """The sequence of a design in its folder, the newest version that is there; None without one."""
+    return next((path for version in VERSIONS if (path := folder / sequence_name(name, version)).exists()), None)
+
+
+def write_sequence(sequence: SequenceBuilder, path: Path, *, version: str = VERSIONS[0]) -> str:
+    """Write a sequence to exactly ``path`` as Pulseq text, piece by piece; returns the MD5 of its signature.
+
+    Raises ``SeqoptError`` for a version other than 1.5.0 or 1.4.1.
     """
-    if version not in VERSIONS:
-        raise SeqoptError(f"Pulseq version: got {version}, expected one of {', '.join(VERSIONS)}; choose one of them")
-    duration_rasters = 0
-    raster = sequence.block_duration_raster
-    for block, duration in sequence.block_durations.items():
-        if abs(duration / raster - round(duration / raster)) > 1e-6:
-            raise SeqoptError(f"block {block} lasts {duration} s, off the raster of {raster} s; round its events")
-        duration_rasters += round(duration / raster)
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "draft.seq"
-        sequence.write(
-            str(draft),
-            create_signature=False,
-            remove_duplicates=False,
-            check_timing=False,
-            v141_compat=version == "1.4.1",
-        )
-        text = draft.read_text(encoding="utf-8")
-    text = _finish(text, sequence, version, _plain(duration_rasters * Decimal(repr(float(raster)))))
-    md5 = hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
-    path.write_bytes((text + _SIGNATURE + f"Hash {md5}\n").encode("utf-8"))
-    return md5
+    digest = hashlib.md5(usedforsecurity=False)
+    pieces = sequence_text(sequence, version)
+    with path.open("wb") as stream:
+        for piece in pieces:
+            digest.update(piece)
+            stream.write(piece)
+        stream.write((_SIGNATURE + f"Hash {digest.hexdigest()}\n").encode("utf-8"))
+    return digest.hexdigest()
 
 
-def _finish(text: str, sequence: Any, version: str, total_duration: str) -> str:
-    """Replace the rows of events and the duration; the layout stays pypulseq's."""
+def sequence_bytes(sequence: SequenceBuilder, version: str) -> int:
+    """How large the file would be."""
+    return sum(map(len, sequence_text(sequence, version))) + len(_SIGNATURE) + len("Hash \n") + 32
+
+
+def sequence_text(sequence: SequenceBuilder, version: str) -> Iterator[bytes]:
+    """All that the signature covers, piece by piece."""
+    check_versions([version])
     new = version == "1.5.0"
-    gradients = sequence.grad_library.data
-    kinds = sequence.grad_library.type
-    rows: dict[str, list[str]] = {
-        "[RF]": [_rf_row(sequence, key, data, new) for key, data in sequence.rf_library.data.items()],
-        "[GRADIENTS]": [_grad_row(key, data, new) for key, data in gradients.items() if kinds[key] == "g"],
-        "[TRAP]": [_trap_row(key, data) for key, data in gradients.items() if kinds[key] == "t"],
-        "[ADC]": [_adc_row(sequence, key, data, new) for key, data in sequence.adc_library.data.items()],
-    }
-    out: list[str] = []
-    skipping = False
-    for line in text.split("\n"):
-        if line in rows:
-            out += [line, *rows[line]]
-            skipping = True
-        elif skipping and line and line[0] not in "#[":
-            continue
-        else:
-            skipping = False
-            if line.startswith("TotalDuration "):
-                line = f"TotalDuration {total_duration}"
-            out.append(line.rstrip())
-    return "\n".join(out)
+    for lines in (
+        _head(sequence, version),
+        *_blocks(sequence),
+        _rf(sequence, new),
+        _gradients(sequence, new),
+        _trapezoids(sequence),
+        _adc(sequence, new),
+        _extensions(sequence),
+    ):
+        if lines:
+            yield ("\n".join(lines) + "\n").encode("utf-8")
+    if sequence.shapes:
+        yield b"\n# Sequence Shapes\n[SHAPES]\n\n"
+        yield from printed(sequence.shapes)
+
+
+def _head(sequence: SequenceBuilder, version: str) -> list[str]:
+    scanner = sequence.scanner
+    total = sequence.duration_rasters * Decimal(repr(scanner.block_raster_s))
+    definitions = dict(
+        definitions_of(
+            {
+                **sequence.definitions,
+                "AdcRasterTime": scanner.adc_raster_s,
+                "BlockDurationRaster": scanner.block_raster_s,
+                "GradientRasterTime": scanner.grad_raster_s,
+                "RadiofrequencyRasterTime": scanner.rf_raster_s,
+                "TotalDuration": _plain(total),
+            }
+        )
+    )
+    numbers = zip(("major", "minor", "revision"), version.split("."), strict=True)
+    return [
+        "# Pulseq sequence file",
+        "# Created by seqopt",
+        "",
+        "[VERSION]",
+        *(f"{name} {number}" for name, number in numbers),
+        "",
+        "[DEFINITIONS]",
+        *(f"{name} {text}".rstrip() for name, text in definitions.items()),
+        "",
+        "# Format of blocks:",
+        "# NUM DUR RF GX GY GZ ADC EXT",
+        "[BLOCKS]",
+    ]
+
+
+def _blocks(sequence: SequenceBuilder) -> Iterator[list[str]]:
+    table = np.frombuffer(sequence.blocks, dtype=np.int64).reshape(-1, COLUMNS)
+    for start in range(0, len(table), _BLOCKS_TOGETHER):
+        yield [" ".join(map(str, row)) for row in table[start : start + _BLOCKS_TOGETHER].tolist()]
 
 
 def _plain(value: float | Decimal) -> str:
     """Nine significant digits (all of a Decimal) without an exponent."""
     text = str(value) if isinstance(value, Decimal) else f"{value:.9g}"
+    if "e" not in text and "E" not in text and "." not in text:
+        return text
     plain = f"{Decimal(text):f}"
     return (plain.rstrip("0").rstrip(".") if "." in plain else plain) if Decimal(text) else "0"
 
 
-def _whole(value: float, unit: float) -> str:
-    """A time as a whole number of units; what is not one would be played at another time."""
-    number = value / unit
-    if abs(number - round(number)) > 1e-3:
-        raise SeqoptError(
-            f"{value} s is not a whole number of {unit:g} s, as Pulseq files need; round it to the raster"
-        )
-    return str(round(number))
+def _section(name: str, columns: str, rows: list[str]) -> list[str]:
+    return ["", f"# {columns}", f"[{name}]", *rows] if rows else []
 
 
-def _rf_row(sequence: Any, key: int, data: tuple[float, ...], new: bool) -> str:
-    amplitude, magnitude, phase, time, centre, delay, freq_ppm, phase_ppm, freq, offset = data
-    shapes = [str(int(number)) for number in (magnitude, phase, time)]
-    start = [str(key), _plain(amplitude), *shapes]
-    if new:
-        tail = [_plain(value) for value in (freq_ppm, phase_ppm, freq, offset)]
-        return " ".join([*start, _plain(centre * 1e6), _whole(delay, 1e-6), *tail, sequence.rf_library.type[key]])
-    return " ".join([*start, _whole(delay, 1e-6), *_without_ppm(sequence, freq_ppm, phase_ppm, freq, offset)])
+def _rf(sequence: SequenceBuilder, new: bool) -> list[str]:
+    rows = []
+    for (peak, *shapes, centre, delay, freq_ppm, phase_ppm, freq, phase, use), number in sequence.rf.items():
+        start = [str(number), _plain(peak), *map(str, shapes)]
+        if new:
+            rest = [_plain(centre), str(delay), *map(_plain, (freq_ppm, phase_ppm, freq, phase)), use]
+        else:
+            rest = [str(delay), *_without_ppm(sequence, freq_ppm, phase_ppm, freq, phase)]
+        rows.append(" ".join([*start, *rest]))
+    columns = "id amplitude/Hz mag_id phase_id time_id center/us delay/us freq/ppm phase/rad/MHz freq/Hz phase/rad use"
+    return _section(
+        "RF", columns if new else "id amplitude/Hz mag_id phase_id time_id delay/us freq/Hz phase/rad", rows
+    )
 
 
-def _grad_row(key: int, data: tuple[float, ...], new: bool) -> str:
-    amplitude, first, last, shape, time, delay = data
-    edges = [_plain(first), _plain(last)] if new else []
-    return " ".join([str(key), _plain(amplitude), *edges, str(int(shape)), str(int(time)), _whole(delay, 1e-6)])
+def _gradients(sequence: SequenceBuilder, new: bool) -> list[str]:
+    rows = []
+    for row, number in sequence.gradients.items():
+        if len(row) == 6:
+            amplitude, first, last, *rest = row
+            edges = [_plain(first), _plain(last)] if new else []
+            rows.append(" ".join([str(number), _plain(amplitude), *edges, *(str(int(value)) for value in rest)]))
+    edges = ["first/Hz/m", "last/Hz/m"] if new else []
+    return _section("GRADIENTS", " ".join(["id amplitude/Hz/m", *edges, "shape_id time_id delay/us"]), rows)
 
 
-def _trap_row(key: int, data: tuple[float, ...]) -> str:
-    return " ".join([str(key), _plain(data[0]), *(_whole(value, 1e-6) for value in data[1:5])])
+def _trapezoids(sequence: SequenceBuilder) -> list[str]:
+    rows = [
+        " ".join([str(number), _plain(row[0]), *(str(int(value)) for value in row[1:])])
+        for row, number in sequence.gradients.items()
+        if len(row) == 5
+    ]
+    return _section("TRAP", "id amplitude/Hz/m rise/us flat/us fall/us delay/us", rows)
 
 
-def _adc_row(sequence: Any, key: int, data: tuple[float, ...], new: bool) -> str:
-    samples, dwell, delay, freq_ppm, phase_ppm, freq, offset, shape = data[:8]
-    start = [str(key), str(int(samples)), _whole(dwell, 1e-9), _whole(delay, 1e-6)]
-    if new:
-        return " ".join([*start, *(_plain(value) for value in (freq_ppm, phase_ppm, freq, offset)), str(int(shape))])
-    return " ".join([*start, *_without_ppm(sequence, freq_ppm, phase_ppm, freq, offset)])
+def _adc(sequence: SequenceBuilder, new: bool) -> list[str]:
+    rows = []
+    for (samples, dwell, delay, freq_ppm, phase_ppm, freq, phase), number in sequence.adc.items():
+        start = [str(number), str(samples), str(dwell), str(delay)]
+        if new:
+            rest = [*map(_plain, (freq_ppm, phase_ppm, freq, phase)), "0"]
+        else:
+            rest = _without_ppm(sequence, freq_ppm, phase_ppm, freq, phase)
+        rows.append(" ".join([*start, *rest]))
+    ppm = "freq/ppm phase/rad/MHz " if new else ""
+    return _section("ADC", f"id samples dwell/ns delay/us {ppm}freq/Hz phase/rad{' phase_id' if new else ''}", rows)
 
 
-def _without_ppm(sequence: Any, freq_ppm: float, phase_ppm: float, freq: float, offset: float) -> list[str]:
-    """Version 1.4 has no ppm columns: they become Hz and rad at the sequence's field."""
-    hz_per_ppm: Callable[[float], float] = lambda ppm: ppm * 1e-6 * sequence.system.gamma * sequence.system.B0  # noqa: E731
-    return [_plain(freq + hz_per_ppm(freq_ppm)), _plain(offset + hz_per_ppm(phase_ppm))]
+def _without_ppm(sequence: SequenceBuilder, freq_ppm: float, phase_ppm: float, freq: float, phase: float) -> list[str]:
+    """Version 1.4 has no ppm columns: they become Hz and rad at the scanner's field."""
+    megahertz = sequence.scanner.field_t * GAMMA_HZ_PER_T * 1e-6
+    return [_plain(freq + freq_ppm * megahertz), _plain(phase + phase_ppm * megahertz)]
+
+
+def _extensions(sequence: SequenceBuilder) -> list[str]:
+    kinds = {name: place for place, name in enumerate(sequence.labels, start=1)}
+    rows = [
+        f"{number} {kinds[name]} {reference} {following}"
+        for (name, reference, following), number in sequence.extensions.items()
+    ]
+    out = _section("EXTENSIONS", "id type ref next_id", rows)
+    for name, place in kinds.items():
+        out += ["", f"# id {name.removeprefix('LABEL').lower()} label", f"extension {name} {place}"]
+        out += [f"{number} {value} {label}" for (value, label), number in sequence.labels[name].items()]
+    return out

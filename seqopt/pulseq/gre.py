@@ -13,12 +13,14 @@ import numpy.typing as npt
 from seqopt.core import TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.gradients.waveform import slew, worst_vector
+from seqopt.pulseq.builder import Event, SequenceBuilder
+from seqopt.pulseq.calibration_scans import play_calibration, with_calibration_counters
 from seqopt.pulseq.events import COUNTERS, Events, Receiver
-from seqopt.pulseq.export import write_sequence
+from seqopt.pulseq.export import VERSIONS, write_sequence
 from seqopt.pulseq.gre_plan import GrePlan, make_plan, plan_gre
 from seqopt.pulseq.timing import SequenceTiming
 
-__all__ = ["SequenceTiming", "ShotStyle", "plan_gre", "write_gre"]
+__all__ = ["SequenceTiming", "ShotStyle", "build_gre", "plan_gre", "write_gre"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,33 +31,38 @@ class ShotStyle:
 
     labels: Callable[[int], Mapping[str, int]]
     """Shot -> labels of its readouts; SLC is added."""
-    readout: Callable[[Events, FloatArray], list[Any]] = Events.waveform
-    """(edges, 2) Hz/m -> gradient events of one readout."""
+    readouts: Callable[[Events, FloatArray], list[list[Event]]] = Events.waveforms
+    """(shots, edges, 2) Hz/m -> gradient events of each readout."""
     counters: tuple[str, ...] = COUNTERS
     """Labels that the first block sets to 0."""
     definitions: Mapping[str, Any]
 
 
-def write_gre(
-    design: TrajectoryDesign, path: Path, *, version: str = "1.5.0", style: ShotStyle | None = None
-) -> SequenceTiming:
-    """Write the design as a Pulseq file to exactly ``path``; the timing it has.
+def write_gre(design: TrajectoryDesign, path: Path, *, version: str = VERSIONS[0]) -> SequenceTiming:
+    """Write the design as a Pulseq file of one version to exactly ``path``; the timing it has. See ``build_gre``."""
+    sequence, timing = build_gre(design)
+    return replace(timing, md5=write_sequence(sequence, path, version=version))
 
-    Per shot and slice: slice-selective Hann-sinc, prephaser with slice rephaser, the design's waveform as extended
-    trapezoids on raster edges with one ADC, rewinder with spoiler. RF spoiling is quadratic in the repetition and
-    common to the slices. Before them: labels set to 0, one noise readout, dummy shots. Versions 1.5.0 and 1.4.1.
+
+def build_gre(design: TrajectoryDesign, style: ShotStyle | None = None) -> tuple[SequenceBuilder, SequenceTiming]:
+    """The sequence that plays the design, for every version, and the timing it has.
+
+    Per shot and slice: slice-selective Hann-sinc, then the design's waveform as extended trapezoids on raster edges
+    with one ADC; prephaser, rewinder and the slice's rephaser and spoiler are part of it, or trapezoids before and
+    after it where it does not begin and end at k = 0. RF spoiling is quadratic in the repetition and
+    common to the slices. Before them: labels set to 0, one noise readout, dummy shots.
     ``style`` labels and draws the shots otherwise, as Cartesian lines need it.
 
     Raises ``SeqoptError`` where the design or its protocol does not fit the scanner.
     """
     plan = make_plan(design)
-    _refuse_illegal(design)
+    if plan.before is not None:  # else the plan has looked at the waveform with its lobes
+        _refuse_illegal(design)
     style = style or ShotStyle(
         labels=lambda shot: {"LIN": shot},
         definitions={"EchoSample": design.echo_sample, "TrajectoryFamily": design.family},
     )
-    md5 = write_sequence(_build(design, plan, style), path, version=version)
-    return replace(plan.timing, md5=md5)
+    return _build(design, plan, style), plan.timing
 
 
 def _refuse_illegal(design: TrajectoryDesign) -> None:
@@ -70,16 +77,20 @@ def _refuse_illegal(design: TrajectoryDesign) -> None:
         )
 
 
-def _build(design: TrajectoryDesign, plan: GrePlan, style: ShotStyle) -> Any:
+def _build(design: TrajectoryDesign, plan: GrePlan, style: ShotStyle) -> SequenceBuilder:
     events = Events(design.scanner)
     _define(events, design, plan, style)
     pulse = events.pulse(plan.pulse, "excitation")
     select = events.slice_gradient(plan.pulse)
-    before = [events.vector(plan.before, area) for area in plan.before_area_per_m]
-    after = [events.vector(plan.after, area) for area in plan.after_area_per_m]
-    waveforms = [style.readout(events, gradient) for gradient in design.gradient_hz_per_m]
+    before, after = (
+        [events.vector(lobe, area) for area in areas] if lobe is not None else None
+        for lobe, areas in ((plan.before, plan.before_area_per_m), (plan.after, plan.after_area_per_m))
+    )
+    waveforms = style.readouts(events, plan.gradient_hz_per_m)
+    slice_event = events.corners("z", plan.slice_times_s, plan.slice_hz_per_m)
     receiver = Receiver(samples=design.samples, dwell_s=design.dwell_s, delay_s=plan.adc_delay_s)
-    events.start(plan.noise_s, events.adc(receiver, 0.0), style.counters)
+    events.start(plan.noise_s, events.adc(receiver, 0.0), with_calibration_counters(style.counters, design))
+    play_calibration(events, design, plan.pulse)
     dummies = design.protocol.dummy_shots
     positions = design.geometry.slice_positions_m()
     for repetition in range(dummies + design.shots):
@@ -88,14 +99,16 @@ def _build(design: TrajectoryDesign, plan: GrePlan, style: ShotStyle) -> Any:
         shot = repetition - dummies if imaging else repetition % design.shots
         for index, position in enumerate(positions):
             events.add(plan.pulse.block_s, events.rf(pulse, phase, plan.pulse.select_hz_per_m * position), select)
-            events.add(plan.before_s, *before[shot])
             if plan.te_delay_s:
                 events.add(plan.te_delay_s)
+            if before is not None:
+                events.add(plan.before_s, *before[shot])
             reading = []
             if imaging:
                 reading = [events.adc(receiver, phase), *events.labels({**style.labels(shot), "SLC": index})]
-            events.add(plan.readout_s, *waveforms[shot], *reading)
-            events.add(plan.after_s, *after[shot])
+            events.add(plan.readout_s, *waveforms[shot], *slice_event, *reading)
+            if after is not None:
+                events.add(plan.after_s, *after[shot])
             if plan.slot_delay_s[index]:
                 events.add(plan.slot_delay_s[index])
     return events.sequence
@@ -110,6 +123,13 @@ def _define(events: Events, design: TrajectoryDesign, plan: GrePlan, style: Shot
             "RepetitionTime": plan.timing.tr_s,
             "FlipAngle": float(np.degrees(design.protocol.flip_rad)),
             "Shots": design.shots,
+            **_segments(design),
             **style.definitions,
         },
     )
+
+
+def _segments(design: TrajectoryDesign) -> dict[str, int]:
+    """What interpreters are told of a readout that the receiver takes in parts, by the name that they know."""
+    segments = design.protocol.adc_segments
+    return {"MaxAdcSegmentLength": design.samples // segments} if segments > 1 else {}

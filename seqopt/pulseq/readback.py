@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
 from seqopt.pulseq.played import Excitation, Readout
+from seqopt.pulseq.played_gradients import PlayedGradients, extension_list
+from seqopt.pulseq.played_rf import PlayedRf, Pulse
 from seqopt.pulseq.references import undefined_references
 from seqopt.pulseq.seqfile import read_seqfile
-from seqopt.pulseq.seqtables import RfEvent, SeqFile, TrapEvent
-from seqopt.pulseq.waveforms import Waveform, rotation_matrix, shaped, trapezoid
+from seqopt.pulseq.seqtables import AdcEvent, RfEvent, SeqFile
+from seqopt.pulseq.waveforms import Waveform
 
 FloatArray = npt.NDArray[np.float64]
 AXES = "xyz"
@@ -22,6 +25,8 @@ _DEFAULT_RASTERS_S = {
     "AdcRasterTime": 100e-9,
     "BlockDurationRaster": 10e-6,
 }
+MAX_DISTINCT_SAMPLES = 45_000_000
+"""One GB of k: 10,000 distinct shots of 4,500 samples."""
 
 
 class PlayedSequence:
@@ -31,14 +36,17 @@ class PlayedSequence:
         self.file = file
         self.definitions = file.definitions
         self.rasters_s = {name: self._raster(name, default) for name, default in _DEFAULT_RASTERS_S.items()}
-        self._waves: dict[int, Waveform] = {}
-        self._corners: dict[tuple[int, ...], tuple[FloatArray, FloatArray]] = {}
-        self._rotations: dict[int, FloatArray] = {}
-        self._shape_cache: dict[int, FloatArray] = {}
-        self._load_waveforms()
+        self.gradients = PlayedGradients(file, self.rasters_s["GradientRasterTime"])
+        """Each distinct event and block once: ``keys``, ``key_numbers``, ``first_blocks``."""
+        self._rf = PlayedRf(file, self.rasters_s["RadiofrequencyRasterTime"])
+        self.event_ends_s = self._event_ends()
+        """(blocks,) when the last event of each block ends, from the block's start."""
         self.durations_s = self._durations()
         self.starts_s = np.concatenate([[0.0], np.cumsum(self.durations_s)])
         """(blocks + 1,) start of each block, then the end."""
+        totals = np.array([self.gradients.total_moment_of(key) for key in self.gradients.keys])
+        self.moments_per_m = np.concatenate([np.zeros((1, 3)), np.cumsum(totals[self.gradients.key_numbers], axis=0)])
+        """(blocks + 1, 3) gradient moment from the start of the file to each block's start, then to the end."""
         self.excitations: list[Excitation] = []
         self.pulses: list[Excitation] = []
         """Every RF pulse, ``excitations`` among them."""
@@ -60,26 +68,19 @@ class PlayedSequence:
 
     def block_key(self, block: int) -> tuple[int, ...]:
         """(gx, gy, gz, rotation): blocks with one key play one gradient."""
-        row = self.file.blocks[block]
-        return int(row[3]), int(row[4]), int(row[5]), self._rotation_of(int(row[7]))
+        return self.gradients.keys[int(self.gradients.key_numbers[block])]
 
     def waveform(self, gradient: int) -> Waveform:
         """Waveform of a gradient event by its id, before any rotation."""
-        return self._waves[gradient]
+        return self.gradients.waveform(gradient)
 
     def corners_of(self, key: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
         """Corners of one distinct block: times (n,) s from its start, gradient (n, 3) Hz/m, rotated; n may be 0."""
-        if key not in self._corners:
-            waves = [self._waves.get(gradient) for gradient in key[:3]]
-            present = [wave.times_s for wave in waves if wave is not None]
-            times = np.unique(np.concatenate(present)) if present else np.zeros(0)
-            gradient = np.stack([np.zeros_like(times) if w is None else w.at(times) for w in waves], axis=-1)
-            self._corners[key] = (times, gradient @ self._rotations[key[3]].T if key[3] else gradient)
-        return self._corners[key]
+        return self.gradients.corners_of(key)
 
     def rotation(self, number: int) -> FloatArray:
         """(3, 3) matrix of a rotation that a block plays."""
-        return self._rotations[number]
+        return self.gradients.rotation(number)
 
     def gradient_corners(self) -> tuple[FloatArray, FloatArray]:
         """The whole sequence's gradient: times (n,) s and values (n, 3) Hz/m, linear between corners."""
@@ -94,37 +95,19 @@ class PlayedSequence:
 
     def moment_of(self, key: tuple[int, ...], times_s: FloatArray) -> FloatArray:
         """Moment (n, 3) 1/m of one distinct block from its start to times (n,)."""
-        times = np.asarray(times_s, dtype=float)
-        waves = [self._waves.get(gradient) for gradient in key[:3]]
-        moment = np.stack([np.zeros_like(times) if w is None else w.moment(times) for w in waves], axis=-1)
-        return moment @ self._rotations[key[3]].T if key[3] else moment
+        return self.gradients.moment_of(key, times_s)
+
+    def place(self, block: int, since_s: float = 0.0) -> str:
+        """Where something is: the block's number from 1 and the time in the sequence."""
+        return f"block {block + 1} at {(self.starts_s[block] + since_s) * 1e3:.3f} ms"
 
     def rf_shape(self, event: RfEvent) -> tuple[FloatArray, npt.NDArray[np.complex128]]:
         """Times (n,) s from the shape's start and the complex B1 (n,) in Hz, frequency and phase offset left out."""
-        raster = self.rasters_s["RadiofrequencyRasterTime"]
-        magnitude = self._shape(event.magnitude_shape) * event.amplitude_hz
-        phase = self._shape(event.phase_shape) if event.phase_shape else np.zeros_like(magnitude)
-        if len(phase) != len(magnitude):
-            raise SeqoptError(
-                f"{self.file.path}: RF shapes have {len(magnitude)} and {len(phase)} samples; damaged file"
-            )
-        if event.time_shape:
-            times = self._shape(event.time_shape) * raster
-        else:
-            times = (np.arange(len(magnitude), dtype=float) + 0.5) * raster
-        return times, magnitude * np.exp(2j * np.pi * phase)
+        return self._rf.shape(event)
 
     def rf_duration_s(self, event: RfEvent) -> float:
         """Length of the shape: whole rasters, or up to the last time of its time shape."""
-        raster = self.rasters_s["RadiofrequencyRasterTime"]
-        if event.time_shape:
-            return float(np.ceil(self._shape(event.time_shape)[-1] - 1e-9) * raster)
-        return self.file.shapes[event.magnitude_shape].samples * raster
-
-    def _shape(self, number: int) -> FloatArray:
-        if number not in self._shape_cache:
-            self._shape_cache[number] = self.file.shape(number)
-        return self._shape_cache[number]
+        return self._rf.duration_s(event)
 
     def _raster(self, name: str, default: float) -> float:
         text = self.definitions.get(name)
@@ -138,152 +121,111 @@ class PlayedSequence:
             raise SeqoptError(f"{self.file.path}: {name} is {text!r}, expected 1e-9..1e-2 seconds; the file is damaged")
         return value
 
-    def _load_waveforms(self) -> None:
-        """Each distinct event once; a shaped event without ``first`` continues what stood before its first use."""
-        raster = self.rasters_s["GradientRasterTime"]
-        pending = {}
-        for number, event in self.file.gradients.items():
-            if isinstance(event, TrapEvent):
-                self._waves[number] = trapezoid(event)
-            elif event.first_hz_per_m is not None or event.time_shape > 0:
-                self._waves[number] = shaped(event, self.file, raster_s=raster)
-            else:
-                pending[number] = event
-        for axis in range(3) if pending else ():
-            previous = 0
-            for number in self.file.blocks[:, 3 + axis].tolist():
-                if number in pending:
-                    held = self._waves[previous].values_hz_per_m[-1] if previous else 0.0
-                    event = pending.pop(number)
-                    before = 0.0 if event.delay_s > 0 else float(held)
-                    self._waves[number] = shaped(event, self.file, raster_s=raster, previous_hz_per_m=before)
-                previous = number
-
-    def _durations(self) -> FloatArray:
-        if self.file.version >= (1, 4, 0):
-            return self.file.blocks[:, 1].astype(float) * self.rasters_s["BlockDurationRaster"]
-        ends = np.zeros(len(self.file.blocks))
-        for block, row in enumerate(self.file.blocks.tolist()):
-            parts = [self.file.delays_s[row[1]]] if row[1] else []
-            parts += [float(self._waves[g].times_s[-1]) for g in row[3:6] if g]
-            if row[2]:
-                parts.append(self.file.rf[row[2]].delay_s + self.rf_duration_s(self.file.rf[row[2]]))
-            if row[6]:
-                adc = self.file.adc[row[6]]
-                parts.append(adc.delay_s + adc.samples * adc.dwell_s)
-            ends[block] = max(parts, default=0.0)
+    def _event_ends(self) -> FloatArray:
+        """Of gradients, RF and ADC; (blocks,) seconds, 0 without any."""
+        file = self.file
+        ends = np.zeros(len(file.blocks))
+        kinds: list[tuple[int, Callable[[int], float]]] = [
+            *((column, self.gradients.end_s) for column in (3, 4, 5)),
+            (2, lambda number: file.rf[number].delay_s + self.rf_duration_s(file.rf[number])),
+            (6, lambda number: file.adc[number].delay_s + file.adc[number].samples * file.adc[number].dwell_s),
+        ]
+        for column, end_s in kinds:
+            numbers, inverse = np.unique(file.blocks[:, column], return_inverse=True)
+            values = np.array([end_s(number) if number else 0.0 for number in numbers.tolist()])
+            np.maximum(ends, values[inverse.reshape(-1)], out=ends)
         return ends
 
-    def _extension_list(self, entry: int) -> list[tuple[str, int]]:
-        out = []
-        while entry:
-            kind, reference, entry = self.file.extensions[entry]
-            out.append((self.file.extension_types.get(kind, ""), reference))
-        return out
-
-    def _rotation_of(self, entry: int) -> int:
-        for name, reference in self._extension_list(entry) if entry else ():
-            if name == "ROTATIONS":
-                if reference not in self._rotations:
-                    w, x, y, z = (float(token) for token in self.file.extension_rows[name][reference])
-                    self._rotations[reference] = rotation_matrix((w, x, y, z))
-                return reference
-        return 0
+    def _durations(self) -> FloatArray:
+        column = self.file.blocks[:, 1]
+        if self.file.version >= (1, 4, 0):
+            return np.asarray(column * self.rasters_s["BlockDurationRaster"])
+        numbers, inverse = np.unique(column, return_inverse=True)
+        delays = np.array([self.file.delays_s[number] if number else 0.0 for number in numbers.tolist()])
+        return np.asarray(np.maximum(self.event_ends_s, delays[inverse.reshape(-1)]))
 
     def _play(self) -> None:
-        keys = [self.block_key(block) for block in range(self.blocks)]
-        totals = {key: self.moment_of(key, np.array([np.inf]))[0] for key in dict.fromkeys(keys)}
-        moments = np.concatenate([np.zeros((1, 3)), np.cumsum([totals[key] for key in keys], axis=0)])
         labels: dict[str, int] = {}
-        local: dict[tuple[int, ...], FloatArray] = {}
-        pulse_cache: dict[int, tuple[float, float, float]] = {}
+        local: dict[tuple[int, int], FloatArray] = {}
+        lists: dict[int, list[tuple[str, int]]] = {}
+        pulses: dict[tuple[int, int], Pulse] = {}
         offset = np.zeros(3)
-        for block, row in enumerate(self.file.blocks.tolist()):
-            if row[7]:
-                self._apply_labels(block, row[7], labels)
-            if row[2]:
-                offset = self._pulse(block, row[2], keys[block], moments[block], offset, pulse_cache)
-            if row[6]:
-                adc = self.file.adc[row[6]]
-                key = (*keys[block], row[6])
-                if key not in local:
-                    times = adc.delay_s + (np.arange(adc.samples, dtype=float) + 0.5) * adc.dwell_s
-                    local[key] = self.moment_of(keys[block], times)
-                self.readouts.append(
-                    Readout(
-                        block=block,
-                        start_s=float(self.starts_s[block]) + adc.delay_s,
-                        dwell_s=adc.dwell_s,
-                        samples=adc.samples,
-                        labels=dict(labels),
-                        freq_hz=adc.freq_hz,
-                        phase_rad=adc.phase_rad,
-                        excitation=self.excitations[-1] if self.excitations else None,
-                        excitation_index=len(self.excitations) - 1,
-                        local_moment_per_m=local[key],
-                        offset_per_m=moments[block] + offset,
-                        signal_phase_rad=self._signal_phase_rad,
-                    )
-                )
+        numbers = self.gradients.key_numbers.tolist()
+        events = self.file.blocks[:, [2, 6, 7]]
+        sampled = 0
+        for block in np.flatnonzero(events.any(axis=1)).tolist():
+            rf, adc, entry = events[block].tolist()
+            if entry:
+                if entry not in lists:
+                    lists[entry] = extension_list(self.file, entry)
+                self._apply_labels(block, lists[entry], labels)
+            key = numbers[block]
+            if rf:
+                if (rf, key) not in pulses:
+                    pulses[rf, key] = self._rf.pulse(rf, self.gradients.keys[key], self.gradients)
+                offset = self._excite(block, pulses[rf, key], offset)
+            if adc:
+                if (key, adc) not in local:
+                    sampled += self.file.adc[adc].samples
+                    if sampled > MAX_DISTINCT_SAMPLES:
+                        raise SeqoptError(
+                            f"{self.file.path}: more than {MAX_DISTINCT_SAMPLES} distinct ADC samples up to block "
+                            f"{block + 1}; no interpreter holds them"
+                        )
+                    local[key, adc] = self.gradients.moment_at_samples(self.gradients.keys[key], adc)
+                self._read(block, self.file.adc[adc], labels, local[key, adc], offset)
 
-    def _pulse(
-        self,
-        block: int,
-        number: int,
-        key: tuple[int, ...],
-        moment: FloatArray,
-        offset: FloatArray,
-        cache: dict[int, tuple[float, float, float]],
-    ) -> FloatArray:
+    def _read(self, block: int, adc: AdcEvent, labels: dict[str, int], local: FloatArray, offset: FloatArray) -> None:
+        self.readouts.append(
+            Readout(
+                block=block,
+                start_s=float(self.starts_s[block]) + adc.delay_s,
+                dwell_s=adc.dwell_s,
+                samples=adc.samples,
+                labels=dict(labels),
+                freq_hz=adc.freq_hz,
+                phase_rad=adc.phase_rad,
+                excitation=self.excitations[-1] if self.excitations else None,
+                excitation_index=len(self.excitations) - 1,
+                local_moment_per_m=local,
+                offset_per_m=self.moments_per_m[block] + offset,
+                signal_phase_rad=self._signal_phase_rad,
+            )
+        )
+
+    def _excite(self, block: int, played: Pulse, offset: FloatArray) -> FloatArray:
         """Append the pulse; give the new offset between moment and k: 0 after excitation, negated by refocusing."""
-        event = self.file.rf[number]
-        if number not in cache:
-            times, signal = self.rf_shape(event)
-            if event.time_shape:
-                area = (np.diff(times) * (signal[1:] + signal[:-1]) / 2).sum()
-            else:
-                area = signal.sum() * self.rasters_s["RadiofrequencyRasterTime"]
-            flip = 2 * np.pi * float(abs(area))
-            magnitude = np.abs(signal)
-            peaks = times[magnitude >= 0.99999 * magnitude.max()]
-            centre = event.centre_s if event.centre_s is not None else float(peaks[0] + peaks[-1]) / 2
-            cache[number] = (flip, centre, self.rf_duration_s(event))
-        flip, centre, length = cache[number]
-        use = event.use if event.use in tuple("erispo") else ("e" if flip < np.radians(90.5) else "r")
-        at = np.array([event.delay_s + centre])
-        times, gradient = self.corners_of(key)
-        field_there = [np.interp(at[0], times, g, left=0.0, right=0.0) for g in gradient.T] if len(times) else [0.0] * 3
+        event = played.event
         start = float(self.starts_s[block]) + event.delay_s
         pulse = Excitation(
             block=block,
             start_s=start,
-            centre_s=start + centre,
-            end_s=start + length,
-            flip_rad=flip,
-            use=use,
+            centre_s=start + played.centre_s,
+            end_s=start + played.length_s,
+            flip_rad=played.flip_rad,
+            use=played.use,
             freq_hz=event.freq_hz,
-            phase_rad=event.phase_rad + 2 * np.pi * event.freq_hz * centre,
-            gradient_hz_per_m=np.array(field_there),
+            phase_rad=event.phase_rad + 2 * np.pi * event.freq_hz * played.centre_s,
+            gradient_hz_per_m=played.gradient_hz_per_m,
         )
         self.pulses.append(pulse)
-        reached: FloatArray = moment + self.moment_of(key, at)[0]
-        if use == "e":
+        reached: FloatArray = self.moments_per_m[block] + played.moment_per_m
+        if played.use == "e":
             self.excitations.append(pulse)
             self._signal_phase_rad = pulse.phase_rad
             return -reached
-        if use == "r":  # the magnetisation lies 90 degrees from the pulse that excited it
+        if played.use == "r":  # the magnetisation lies 90 degrees from the pulse that excited it
             self._signal_phase_rad = 2 * pulse.phase_rad - self._signal_phase_rad - np.pi
             return -2 * reached - offset
         return offset
 
-    def _apply_labels(self, block: int, entry: int, labels: dict[str, int]) -> None:
-        rows = self._extension_list(entry)
+    def _apply_labels(self, block: int, rows: list[tuple[str, int]], labels: dict[str, int]) -> None:
         for kind, word in (("LABELSET", "SET"), ("LABELINC", "INC")):  # sets first, as the interpreters do
             for name, reference in rows:
                 if name == kind:
                     value, label = self.file.extension_rows[name][reference][:2]
-                    labels[label] = int(float(value)) + (labels.get(label, 0) if word == "INC" else 0)
-                    self.label_history.append((block, word, label, int(float(value))))
+                    labels[label] = int(value) + (labels.get(label, 0) if word == "INC" else 0)
+                    self.label_history.append((block, word, label, int(value)))
 
 
 def read_sequence(path: Path) -> PlayedSequence:

@@ -58,34 +58,35 @@ def _extensions(file: SeqFile) -> list[str]:
         elif name in ("LABELSET", "LABELINC") and not _is_label(row):
             out.append(f"{name} {reference} is not a number and a label")
         elif name == "ROTATIONS" and not _is_quaternion(row):
-            out.append(f"ROTATIONS {reference} is not four numbers")
+            out.append(f"ROTATIONS {reference} is not a rotation of four numbers with length 1")
         if following and following not in file.extensions:
             out.append(f"extension {number} continues with {following}, which is not defined")
-    if not out and _has_loop(file):
-        out.append("the list of extensions runs in a circle")
+    if not out and (entry := _in_a_circle(file)):
+        out.append(f"the list at extension {entry} runs in a circle")
     return out
 
 
 def _is_label(row: tuple[str, ...]) -> bool:
-    return len(row) == 2 and bool(re.fullmatch(r"-?\d+", row[0]))
+    return len(row) == 2 and bool(re.fullmatch(r"-?[0-9]{1,9}", row[0]))
 
 
 def _is_quaternion(row: tuple[str, ...]) -> bool:
     try:
-        return len(row) == 4 and bool(np.isfinite([float(token) for token in row]).all())
+        return len(row) == 4 and 0.99 < float(np.linalg.norm([float(token) for token in row])) < 1.01
     except ValueError:
         return False
 
 
-def _has_loop(file: SeqFile) -> bool:
+def _in_a_circle(file: SeqFile) -> int:
+    """An entry that comes after itself, 0 for none."""
     finished: set[int] = set()
     for start in file.extensions:
         chain: set[int] = set()
         entry = start
         while entry and entry not in finished:
             if entry in chain:
-                return True
+                return entry
             chain.add(entry)
             entry = file.extensions[entry][2]
         finished |= chain
-    return False
+    return 0

@@ -7,28 +7,24 @@ with the line number; what is merely wrong is kept as a ``Finding`` so that a ce
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
-from seqopt.pulseq.seqtables import (
-    MAX_SHAPE_SAMPLES,
-    AdcEvent,
-    Finding,
-    GradEvent,
-    PackedShape,
-    RfEvent,
-    SeqFile,
-    TrapEvent,
-)
-from seqopt.pulseq.seqtext import Lines, read_version, split_sections
+from seqopt.pulseq.seqnumbers import real, whole, whole_table
+from seqopt.pulseq.seqshapes import read_shapes
+from seqopt.pulseq.seqtables import AdcEvent, Finding, GradEvent, PackedShape, RfEvent, SeqFile, TrapEvent
+from seqopt.pulseq.seqtext import Lines, Section, find_sections, lines_of, read_version, readable
 
 MAX_FILE_BYTES = 400_000_000
+MAX_BLOCKS = 2_000_000
+MAX_ROWS = 500_000
 MAX_ADC_SAMPLES = 128 * 8192
-LARGEST_NUMBER = 1e15
+_KNOWN = (
+    "VERSION", "DEFINITIONS", "BLOCKS", "RF", "GRADIENTS", "TRAP", "ADC", "DELAYS", "EXTENSIONS", "SHAPES", "SIGNATURE",
+)  # fmt: skip
 
 
 def read_seqfile(path: Path) -> SeqFile:
@@ -39,6 +35,8 @@ def read_seqfile(path: Path) -> SeqFile:
             raise SeqoptError(
                 f"{path} has {size / 1e6:.0f} MB, more than {MAX_FILE_BYTES / 1e6:.0f}; is it a .seq file?"
             )
+        if not path.is_file():  # a device would be read without end
+            raise SeqoptError(f"cannot read {path}: it is no file; give a Pulseq .seq file")
         raw = path.read_bytes()
     except OSError as error:
         raise SeqoptError(f"cannot read {path}: {error.strerror}; give a Pulseq .seq file") from error
@@ -50,79 +48,93 @@ def read_seqfile(path: Path) -> SeqFile:
 
 class _Reader:
     def __init__(self, path: Path, raw: bytes) -> None:
-        self.path, self.raw = path, raw
-        self.findings: list[Finding] = []
-        if b"\0" in raw[:4096]:
-            raise SeqoptError("holds binary data; give a Pulseq text file")
-
-    def read(self) -> SeqFile:
-        sections = split_sections(self.raw, self.findings)
-        version = read_version(sections.pop("VERSION", []))
+        self.path, self.size, self.findings = path, len(raw), list[Finding]()
+        self.md5 = _signed_md5(raw)
+        self.raw = readable(raw, self.findings)
+        self.sections = find_sections(self.raw)
+        version = read_version(self._lines("VERSION"))
         if not (1, 3, 0) <= version < (1, 6, 0):
             raise SeqoptError(
                 f"Pulseq version {'.'.join(map(str, version))} is not among 1.3.0 to 1.5.x; convert the file"
             )
-        known = {
-            "DEFINITIONS",
-            "BLOCKS",
-            "RF",
-            "GRADIENTS",
-            "TRAP",
-            "ADC",
-            "DELAYS",
-            "EXTENSIONS",
-            "SHAPES",
-            "SIGNATURE",
-        }
-        for name in sections.keys() - known:
-            line = sections[name][0][0] if sections[name] else 0
-            self.findings.append(Finding("format.sections", line, f"unknown section [{name}]"))
-        if not sections.get("BLOCKS"):
-            raise SeqoptError("has no [BLOCKS]; the file is truncated or is not a Pulseq file")
-        rows, types, extension_rows = self._extensions(sections.get("EXTENSIONS", []))
-        signature, md5 = self._signature(sections.get("SIGNATURE", []))
+        self.version, self.timed, self.newest = version, version >= (1, 4, 0), version >= (1, 5, 0)
+
+    def read(self) -> SeqFile:
+        for name in self.sections.keys() - set(_KNOWN):
+            text = f"unknown section [{name[:40]}]"
+            self.findings.append(Finding("format.sections", self.sections[name].line - 1, text))
+        rows, types, extension_rows = self._extensions(self._lines("EXTENSIONS"))
         return SeqFile(
             path=self.path,
-            size_bytes=len(self.raw),
-            version=version,
-            definitions={key: value for _, key, value in self._definitions(sections.get("DEFINITIONS", []))},
-            blocks=self._blocks(sections["BLOCKS"]),
-            rf=self._rf(sections.get("RF", []), version),
-            gradients=self._gradients(sections, version),
-            adc=self._adc(sections.get("ADC", []), version),
-            delays_s={n: self._us(c[0], at) for at, n, c in self._rows(sections.get("DELAYS", []), 2, "DELAYS")},
-            shapes=self._shapes(sections.get("SHAPES", [])),
+            size_bytes=self.size,
+            version=self.version,
+            definitions=self._definitions(),
+            blocks=self._blocks(),
+            rf=self._rf(),
+            gradients=self._gradients(),
+            adc=self._adc(),
+            delays_s={n: self._us(c[0], at) for at, n, c in self._rows("DELAYS", 2)},
+            shapes=self._shapes(),
             extensions=rows,
             extension_types=types,
             extension_rows=extension_rows,
-            signature=signature,
-            md5=md5,
+            signature=self._signature(),
+            md5=self.md5,
             findings=tuple(self.findings),
         )
 
-    def _definitions(self, lines: Lines) -> list[tuple[int, str, str]]:
-        parts = ((number, line.partition(" ")) for number, line in lines)
-        return [(number, key, value.strip()) for number, (key, _, value) in parts]
+    def _lines(self, name: str, most: int = MAX_ROWS) -> Lines:
+        section = self.sections.get(name)
+        if section is None:
+            return []
+        if self.raw.count(b"\n", section.start, section.end) > 2 * most:  # comments and blank lines among them
+            raise SeqoptError(f"line {section.line}: [{name}] has more than {most} rows; is it a .seq file?")
+        return lines_of(self.raw[section.start : section.end], section.line)
 
-    def _blocks(self, lines: Lines) -> npt.NDArray[np.int64]:
-        rows = [line.split() for _, line in lines]
-        for (number, line), row in zip(lines, rows, strict=True):
-            if len(row) != 8:
-                raise SeqoptError(f"line {number}: block {line[:60]!r} has {len(row)} columns, expected 8; truncated?")
-            if not all(map(str.isdecimal, row)):
-                row[:] = [str(int(self._whole(token, number))) for token in row]
-        try:
-            table = np.array(rows, dtype=np.int64)
-        except (ValueError, OverflowError) as error:
-            raise SeqoptError(f"a number in [BLOCKS] is too large ({error}); the file is damaged") from error
-        if table.min() < 0:
-            raise SeqoptError(f"line {lines[int(np.argmin(table.min(axis=1)))][0]}: a negative number; damaged file")
+    def _definitions(self) -> dict[str, str]:
+        out: dict[str, str] = {}
+        for number, line in self._lines("DEFINITIONS"):
+            key, _, value = line.partition(" ")
+            if key in out:
+                self.findings.append(Finding("format.definitions", number, f"{key[:40]} is defined twice"))
+            out[key] = value.strip()
+        return out
+
+    def _blocks(self) -> npt.NDArray[np.int64]:
+        section = self.sections.get("BLOCKS", Section(0, 0, 0))
+        body = self.raw[section.start : section.end]
+        if not body.strip():
+            raise SeqoptError("has no [BLOCKS]; the file is truncated or is not a Pulseq file")
+        if body.count(b"\n") > 2 * MAX_BLOCKS:
+            raise SeqoptError(f"line {section.line}: more than {MAX_BLOCKS} blocks; is it a .seq file?")
+        table = whole_table(body, 8)
+        if table is None:
+            table = self._block_rows(lines_of(body, section.line))
+        if not len(table):
+            raise SeqoptError(f"line {section.line}: has no [BLOCKS]; the file is truncated")
+        wrong = np.flatnonzero(table[:, 0] != np.arange(1, len(table) + 1))
+        if len(wrong):
+            text = f"block {wrong[0] + 1} of the file has the number {table[wrong[0], 0]}"
+            self.findings.append(Finding("format.blocks", section.line, text))
         return table
 
-    def _rows(self, lines: Lines, columns: int, section: str) -> list[tuple[int, int, list[str]]]:
+    def _block_rows(self, lines: Lines) -> npt.NDArray[np.int64]:
+        """Blocks one by one, for files with other notations, comments or damage."""
+        rows = []
+        for number, line in lines:
+            row = line.split()
+            if len(row) != 8:
+                raise SeqoptError(f"line {number}: block {line[:60]!r} has {len(row)} columns, expected 8; truncated?")
+            values = [int(self._whole(token, number)) for token in row]
+            if min(values) < 0:
+                raise SeqoptError(f"line {number}: a block with a negative number; damaged file")
+            rows.append(values)
+        return np.array(rows, dtype=np.int64).reshape(-1, 8)
+
+    def _rows(self, section: str, columns: int, lines: Lines | None = None) -> list[tuple[int, int, list[str]]]:
         """(line, id, further columns) of each row; a row with another number of columns raises."""
         out, seen = [], set()
-        for number, line in lines:
+        for number, line in self._lines(section) if lines is None else lines:
             row = line.split()
             if len(row) != columns:
                 raise SeqoptError(
@@ -130,119 +142,81 @@ class _Reader:
                     "the file is truncated, damaged or of another version"
                 )
             identity = int(self._whole(row[0], number))
+            if identity < 1:
+                raise SeqoptError(f"line {number}: [{section}] has the id {identity}, ids start at 1; damaged file")
             if identity in seen:
                 raise SeqoptError(f"line {number}: [{section}] defines id {identity} twice; the file is damaged")
             seen.add(identity)
             out.append((number, identity, row[1:]))
         return out
 
-    def _real(self, token: str, line: int) -> float:
-        try:
-            value = float(token)
-        except ValueError:
-            raise SeqoptError(f"line {line}: {token[:30]!r} is not a number; the file is damaged") from None
-        if not abs(value) < LARGEST_NUMBER:
-            raise SeqoptError(f"line {line}: {token!r} is not a finite number; the file is damaged")
-        return value
-
     def _whole(self, token: str, line: int) -> float:
-        """An integer field; another notation is kept as a finding, since readers take 1.0001e+06 for 1."""
-        if not re.fullmatch(r"-?\d+", token):
-            value = self._real(token, line)
-            self.findings.append(Finding("format.integers", line, f"{token} where a plain integer is due"))
-            return value
-        if len(token) > 18:
-            raise SeqoptError(f"line {line}: {token[:30]} is too large; the file is damaged")
-        return int(token)
+        return whole(token, line, self.findings)
+
+    def _time(self, token: str, line: int, unit_s: float) -> float:
+        value = self._whole(token, line)
+        if value < 0:
+            raise SeqoptError(f"line {line}: a negative time, {token[:30]}; the file is damaged")
+        return value * unit_s
 
     def _us(self, token: str, line: int) -> float:
-        return self._whole(token, line) * 1e-6
+        return self._time(token, line, 1e-6)
 
-    def _rf(self, lines: Lines, version: tuple[int, int, int]) -> dict[int, RfEvent]:
-        timed, newest = version >= (1, 4, 0), version >= (1, 5, 0)
+    def _rf(self) -> dict[int, RfEvent]:
         events = {}
-        for at, identity, c in self._rows(lines, 12 if newest else 8 if timed else 7, "RF"):
-            shapes = [int(self._whole(token, at)) for token in c[1 : 4 if timed else 3]]
+        for at, identity, c in self._rows("RF", 12 if self.newest else 8 if self.timed else 7):
+            shapes = [int(self._whole(token, at)) for token in c[1 : 4 if self.timed else 3]]
             tail = c[1 + len(shapes) :]
-            centre = self._real(tail.pop(0), at) * 1e-6 if newest else None
+            centre = real(tail.pop(0), at) * 1e-6 if self.newest else None
             delay = self._us(tail.pop(0), at)
-            use = tail.pop() if newest else ""
-            phases = [self._real(token, at) for token in tail]  # ppm, ppm, Hz, rad
-            ppm, rest = (phases[:2], phases[2:]) if newest else ([0.0, 0.0], phases)
-            time = shapes[2] if timed else 0
+            use = tail.pop() if self.newest else ""
+            phases = [real(token, at) for token in tail]  # ppm, ppm, Hz, rad
+            ppm, rest = (phases[:2], phases[2:]) if self.newest else ([0.0, 0.0], phases)
+            time = shapes[2] if self.timed else 0
             events[identity] = RfEvent(
-                self._real(c[0], at), shapes[0], shapes[1], time, centre, delay, ppm[0], ppm[1], rest[0], rest[1], use
+                real(c[0], at), shapes[0], shapes[1], time, centre, delay, ppm[0], ppm[1], rest[0], rest[1], use
             )
         return events
 
-    def _gradients(self, sections: dict[str, Lines], version: tuple[int, int, int]) -> dict[int, TrapEvent | GradEvent]:
-        timed, newest = version >= (1, 4, 0), version >= (1, 5, 0)
+    def _gradients(self) -> dict[int, TrapEvent | GradEvent]:
         events: dict[int, TrapEvent | GradEvent] = {}
-        for at, identity, c in self._rows(
-            sections.get("GRADIENTS", []), 7 if newest else 5 if timed else 4, "GRADIENTS"
-        ):
-            edges = [self._real(token, at) for token in c[1:3]] if newest else [None, None]
-            rest = [self._whole(token, at) for token in c[3 if newest else 1 :]]
+        for at, identity, c in self._rows("GRADIENTS", 7 if self.newest else 5 if self.timed else 4):
+            edges = [real(token, at) for token in c[1:3]] if self.newest else [None, None]
+            shape, time = c[3 if self.newest else 1], c[-2] if self.timed else "0"
             events[identity] = GradEvent(
-                self._real(c[0], at), edges[0], edges[1], int(rest[0]), int(rest[1]) if timed else 0, rest[-1] * 1e-6
-            )
-        for at, identity, c in self._rows(sections.get("TRAP", []), 6, "TRAP"):
+                real(c[0], at), edges[0], edges[1], int(self._whole(shape, at)), int(self._whole(time, at)),
+                self._us(c[-1], at),
+            )  # fmt: skip
+        for at, identity, c in self._rows("TRAP", 6):
             if identity in events:
                 raise SeqoptError(f"line {at}: gradient id {identity} is defined twice; the file is damaged")
-            events[identity] = TrapEvent(self._real(c[0], at), *(self._us(token, at) for token in c[1:]))
+            events[identity] = TrapEvent(real(c[0], at), *(self._us(token, at) for token in c[1:]))
         return events
 
-    def _adc(self, lines: Lines, version: tuple[int, int, int]) -> dict[int, AdcEvent]:
-        newest = version >= (1, 5, 0)
+    def _adc(self) -> dict[int, AdcEvent]:
         events = {}
-        for at, identity, c in self._rows(lines, 9 if newest else 6, "ADC"):
-            ppm = [self._real(token, at) for token in c[3:5]] if newest else [0.0, 0.0]
-            freq, phase = (self._real(token, at) for token in (c[5:7] if newest else c[3:5]))
+        for at, identity, c in self._rows("ADC", 9 if self.newest else 6):
+            ppm = [real(token, at) for token in c[3:5]] if self.newest else [0.0, 0.0]
+            freq, phase = (real(token, at) for token in (c[5:7] if self.newest else c[3:5]))
             samples = int(self._whole(c[0], at))
             if not 0 < samples <= MAX_ADC_SAMPLES:
                 raise SeqoptError(f"line {at}: an ADC of {samples} samples; the file is damaged")
             events[identity] = AdcEvent(
-                samples, self._whole(c[1], at) * 1e-9, self._us(c[2], at), ppm[0], ppm[1], freq, phase,
-                int(self._whole(c[7], at)) if newest else 0,
+                samples, self._time(c[1], at, 1e-9), self._us(c[2], at), ppm[0], ppm[1], freq, phase,
+                int(self._whole(c[7], at)) if self.newest else 0,
             )  # fmt: skip
         return events
 
-    def _shapes(self, lines: Lines) -> dict[int, PackedShape]:
-        heads = [index for index, (_, line) in enumerate(lines) if line.lower().startswith("shape_id")]
-        shapes: dict[int, PackedShape] = {}
-        if not lines:
-            return {}
-        if heads[:1] != [0]:
-            raise SeqoptError(f"line {lines[0][0]}: [SHAPES] does not start with shape_id; the file is damaged")
-        for start, end in zip(heads, [*heads[1:], len(lines)], strict=True):
-            at = lines[start][0]
-            if end - start < 3:
-                raise SeqoptError(f"line {at}: the shape has no samples; the file is truncated")
-            key, number = ([*line.split(), "", ""][:2] for _, line in lines[start : start + 2])
-            if number[0].lower() not in ("num_samples", "num_uncompressed"):
-                raise SeqoptError(f"line {at + 1}: expected num_samples; the file is damaged")
-            samples = int(self._whole(number[1], at + 1))
-            if not 0 < samples <= MAX_SHAPE_SAMPLES:
-                raise SeqoptError(f"line {at + 1}: a shape of {samples} samples; the file is damaged")
-            texts = [line for _, line in lines[start + 2 : end]]
-            try:
-                packed = np.array(texts, dtype=np.float64)
-            except ValueError as error:
-                raise SeqoptError(f"line {at}: a sample of this shape is not a number ({error})") from error
-            identity = int(self._whole(key[1], at))
-            if identity in shapes:
-                raise SeqoptError(f"line {at}: shape {identity} is defined twice; the file is damaged")
-            shapes[identity] = PackedShape(at, samples, packed)
-        if sum(item.samples for item in shapes.values()) > MAX_SHAPE_SAMPLES:
-            raise SeqoptError(f"all shapes together have more than {MAX_SHAPE_SAMPLES} samples; the file is damaged")
-        return shapes
+    def _shapes(self) -> dict[int, PackedShape]:
+        section = self.sections.get("SHAPES")
+        return {} if section is None else read_shapes(self.raw, section, self.findings)
 
     def _extensions(
         self, lines: Lines
     ) -> tuple[dict[int, tuple[int, int, int]], dict[int, str], dict[str, dict[int, tuple[str, ...]]]]:
         first = next((i for i, (_, line) in enumerate(lines) if line.startswith("extension")), len(lines))
         rows = {}
-        for at, identity, c in self._rows(lines[:first], 4, "EXTENSIONS"):
+        for at, identity, c in self._rows("EXTENSIONS", 4, lines[:first]):
             kind, reference, following = (int(self._whole(token, at)) for token in c)
             rows[identity] = (kind, reference, following)
         types: dict[int, str] = {}
@@ -259,10 +233,16 @@ class _Reader:
                 table[int(self._whole(tokens[0], at))] = tuple(tokens[1:])
         return rows, types, tables
 
-    def _signature(self, lines: Lines) -> tuple[str | None, str]:
-        end = self.raw.rfind(b"\n[SIGNATURE]")  # that newline belongs to the signature
-        covered = self.raw if end < 0 else self.raw[:end]
+    def _signature(self) -> str | None:
+        lines = self._lines("SIGNATURE")
         fields = dict(line.split(None, 1) for _, line in lines if len(line.split(None, 1)) == 2)
         if fields.get("Type", "md5").lower() != "md5":
-            self.findings.append(Finding("format.signature", lines[0][0], f"signature type {fields['Type']}"))
-        return fields.get("Hash"), hashlib.md5(covered, usedforsecurity=False).hexdigest()
+            self.findings.append(Finding("format.signature", lines[0][0], f"signature type {fields['Type'][:30]}"))
+        return fields.get("Hash")
+
+
+def _signed_md5(raw: bytes) -> str:
+    """MD5 of what the signature covers: all before the line end that precedes it, which belongs to the signature."""
+    end = raw.rfind(b"\n[SIGNATURE]")
+    covered = memoryview(raw)[: len(raw) if end < 0 else end]
+    return hashlib.md5(covered, usedforsecurity=False).hexdigest()

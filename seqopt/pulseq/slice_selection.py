@@ -51,9 +51,11 @@ def slice_pulse(
     flip_rad: float,
     duration_s: float,
     centred: bool = False,
+    late_s: float = 0.0,
 ) -> SlicePulse:
     """A pulse of ``duration_s`` that selects the slices of the geometry; ``centred`` puts its centre on a block raster.
 
+    ``late_s``, on the RF raster, is by how much it comes later than its gradient allows, for an exact echo time.
     Raises ``SeqoptError`` where duration, gradient, B1 or frequency offset do not fit the scanner.
     """
     if not 1e-4 <= duration_s <= 0.1 or not on_raster(duration_s, scanner.rf_raster_s):
@@ -74,7 +76,8 @@ def slice_pulse(
     raster, block = scanner.grad_raster_s, scanner.block_raster_s
     rise = max(ceil_to(amplitude / (scanner.max_slew_hz_per_m_per_s * scanner.margin), raster), raster)
     delay = ceil_to(max(scanner.rf_dead_time_s - rise, 0.0), raster)
-    flat_start = rf_delay = round(delay + rise, 10)
+    flat_start = round(delay + rise, 10)
+    rf_delay = round(flat_start + late_s, 10)
     if centred:
         rf_delay = ceil_to(ceil_to(flat_start + duration_s / 2, block) - duration_s / 2, scanner.rf_raster_s)
     select = Trapezoid(rise, ceil_to(rf_delay + duration_s - flat_start, raster), rise)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqopt.core import Scanner
+from seqopt.core.segments import check_segments
 from seqopt.errors import SeqoptError, reject
 from seqopt.pulseq.trapezoid import ceil_to, on_raster
 
@@ -74,8 +75,11 @@ def start_s(noise_s: float, block_raster_s: float) -> float:
     return ceil_to(LABEL_BLOCK_S, block_raster_s) + noise_s + ceil_to(SETTLE_S, block_raster_s)
 
 
-def check_adc(scanner: Scanner, *, samples: int, dwell_s: float, delay_s: float) -> None:
-    """Refuse an ADC that the scanner cannot play, with the remedy; ``delay_s`` from its block's start."""
+def check_adc(scanner: Scanner, *, samples: int, dwell_s: float, delay_s: float, segments: int | None = None) -> None:
+    """Refuse an ADC that the scanner cannot play, with the remedy; ``delay_s`` from its block's start.
+
+    ``segments`` are its equal parts, None where it cannot be divided.
+    """
     if delay_s < scanner.adc_dead_time_s - 1e-12:
         raise SeqoptError(
             f"the ADC opens {delay_s * 1e6:g} us after the waveform's start, scanner {scanner.name} needs "
@@ -90,7 +94,9 @@ def check_adc(scanner: Scanner, *, samples: int, dwell_s: float, delay_s: float)
             f"dwell: got {dwell_s * 1e6:g} us, expected a multiple of {scanner.adc_raster_s * 1e6:g} us "
             f"(scanner {scanner.name}); change the bandwidth"
         )
-    if samples > scanner.adc_max_samples or samples % scanner.adc_samples_divisor:
+    if segments is not None:
+        check_segments(scanner, samples=samples, dwell_s=dwell_s, segments=segments)
+    elif samples > scanner.adc_max_samples or samples % scanner.adc_samples_divisor:
         raise SeqoptError(
             f"samples a readout: got {samples}, expected at most {scanner.adc_max_samples} and a multiple of "
             f"{scanner.adc_samples_divisor} (scanner {scanner.name}); change the samples"

@@ -45,11 +45,11 @@ def shortest_trapezoid(area_per_m: FloatArray, *, scanner: Scanner) -> Trapezoid
     """The shortest trapezoid with which every row of moments (n, axes) stays within the limits as a vector.
 
     All rows and axes share the timing, so that the vector is the moment's length times one unit trapezoid; the
-    scanner's margin is kept.
+    scanner's margin is kept, and its derating against nerve stimulation.
     """
     raster = scanner.grad_raster_s
     area = float(np.linalg.norm(area_per_m, axis=1).max())
-    grad, slew = scanner.max_grad_hz_per_m * scanner.margin, scanner.max_slew_hz_per_m_per_s * scanner.margin
+    grad, slew = scanner.max_grad_hz_per_m * scanner.margin, scanner.design_slew_hz_per_m_per_s
     rise = max(ceil_to(math.sqrt(area / slew), raster), raster)
     flat = 0.0
     if area / rise > grad:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seqopt.core import MaskDesign
+from seqopt.pulseq.builder import SequenceBuilder
+from seqopt.pulseq.calibration_scans import play_calibration, with_calibration_counters
 from seqopt.pulseq.cartesian_plan import LINE_COUNTERS, line_definitions, line_labels
 from seqopt.pulseq.events import Events, Receiver
-from seqopt.pulseq.export import write_sequence
 from seqopt.pulseq.line_orders import NO_LINE
 from seqopt.pulseq.timing import SequenceTiming
 from seqopt.pulseq.tse_plan import Lobes, TsePlan, make_tse_plan
 
 
-def write_tse(design: MaskDesign, path: Path, *, version: str = "1.5.0") -> SequenceTiming:
-    """Write the mask as a Pulseq file to exactly ``path``: a train of echoes after each excitation; the timing it has.
+def build_tse(design: MaskDesign) -> tuple[SequenceBuilder, SequenceTiming]:
+    """The sequence that plays the mask as a train of echoes after each excitation, and the timing it has.
 
     Per train and slice: 90 degrees, then for each echo a refocusing pulse between crushers, phase encoding, readout
     and rewinder. LIN is the line number, SEG the echo within the train (ECO and SET stay 0: all echoes make one image),
@@ -27,8 +26,7 @@ def write_tse(design: MaskDesign, path: Path, *, version: str = "1.5.0") -> Sequ
     Raises ``SeqoptError`` where the design or its protocol does not fit the scanner.
     """
     plan = make_tse_plan(design)
-    md5 = write_sequence(_Trains(design, plan).build(), path, version=version)
-    return replace(plan.timing, md5=md5)
+    return _Trains(design, plan).build(), plan.timing
 
 
 class _Trains:
@@ -37,7 +35,7 @@ class _Trains:
         self.events = Events(design.scanner)
         self._gradients: dict[tuple[str, int], list[Any]] = {}
 
-    def build(self) -> Any:
+    def build(self) -> SequenceBuilder:
         plan, events = self.plan, self.events
         self._define()
         self.excite = events.pulse(plan.excite, "excitation")
@@ -48,7 +46,8 @@ class _Trains:
             samples=plan.readout.samples, dwell_s=plan.readout.dwell_s, delay_s=plan.readout.adc_delay_s
         )
         self.adc = events.adc(receiver, 0.0)
-        events.start(plan.noise_s, self.adc, LINE_COUNTERS)
+        events.start(plan.noise_s, self.adc, with_calibration_counters(LINE_COUNTERS, self.design))
+        play_calibration(events, self.design)
         dummies = self.design.play.dummy_trains
         for train in range(-dummies, len(plan.table)):
             for index in range(self.design.geometry.slices):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from seqopt.core import MaskDesign
 from seqopt.errors import reject
+from seqopt.pulseq.calibration_scans import added_excitations, added_time_s
 from seqopt.pulseq.cartesian_plan import LineReadout, line_readout, phase_moments
 from seqopt.pulseq.line_orders import NO_LINE, line_table
 from seqopt.pulseq.slice_selection import SlicePulse, peak_b1_hz, slice_pulse
@@ -57,7 +58,7 @@ class TsePlan:
 
 
 def plan_tse(design: MaskDesign) -> SequenceTiming:
-    """Timing of the sequence that ``write_tse`` would write, cheaply.
+    """Timing of the sequence that ``build_tse`` builds, cheaply.
 
     Raises ``SeqoptError`` where TE, TR, B1, slice, ADC or echo train do not fit, naming what would.
     """
@@ -185,8 +186,8 @@ def _timing(
         tr_s=round(train_s * slices + tr_delay_s, 10),
         min_te_s=round(first_te_s, 10),
         min_tr_s=round(train_s * slices, 10),
-        scan_time_s=round(start_s + passes * (train_s * slices + tr_delay_s), 9),
-        excitations=passes * slices,
+        scan_time_s=round(start_s + added_time_s(design) + passes * (train_s * slices + tr_delay_s), 9),
+        excitations=added_excitations(design) + passes * slices,
         readouts=len(played),
         order=tuple((slice_, line) for slice_, line, _ in played),
         noise_readouts=1,

@@ -14,23 +14,66 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class CornerTimes:
+    """When the corners of an event lie; shared by all events with the same."""
+
+    times_s: FloatArray
+    """(n,) seconds from the block's start, increasing; rounded to 0.1 ns, so that corners of two axes compare equal."""
+    widths_s: FloatArray
+    """(n - 1,)"""
+    distinct: bool
+    """Whether no two are equal, as they are in a triangle."""
+
+    @classmethod
+    def of(cls, times_s: FloatArray) -> CornerTimes:
+        """Times -> rounded times and their differences."""
+        times = np.round(np.asarray(times_s, dtype=float), 10)
+        widths = np.diff(times)
+        return cls(times, widths, bool((widths > 0).all()))
+
+
+@dataclass(frozen=True)
+class Instants:
+    """Moments in time, located between the corners of a waveform."""
+
+    piece: npt.NDArray[np.intp]
+    passed_s: FloatArray
+    """Since the piece's first corner."""
+    half_share: FloatArray
+    """Half of the share of the piece that has passed."""
+
+    @classmethod
+    def of(cls, corners: CornerTimes, times_s: FloatArray) -> Instants:
+        """Times (n,) between, before or after the corners; outside them nothing passes."""
+        times = corners.times_s
+        inside = np.clip(times_s, times[0], times[-1])
+        piece = np.clip(np.searchsorted(times, inside, side="right") - 1, 0, len(times) - 2)
+        passed, width = inside - times[piece], corners.widths_s[piece]
+        return cls(piece, passed, np.divide(0.5 * passed, width, out=np.zeros_like(passed), where=width > 0))
+
+
+@dataclass(frozen=True)
 class Waveform:
     """Corners of one event from the block's start; zero outside."""
 
-    times_s: FloatArray
-    """(n,) seconds, increasing."""
+    corners: CornerTimes
     values_hz_per_m: FloatArray
     """(n,) Hz/m."""
     moments_per_m: FloatArray
     """(n,) 1/m, integral up to each corner."""
 
     @classmethod
-    def of(cls, times_s: FloatArray, values_hz_per_m: FloatArray) -> Waveform:
-        """Corners -> waveform; times are rounded to 0.1 ns, so that equal corners of two axes compare equal."""
-        times = np.round(np.asarray(times_s, dtype=float), 10)
+    def of(cls, corners: CornerTimes, values_hz_per_m: FloatArray) -> Waveform:
+        """Corners -> waveform with its moments."""
         values = np.asarray(values_hz_per_m, dtype=float)
-        pieces = np.diff(times) * (values[1:] + values[:-1]) / 2
-        return cls(times, values, np.concatenate([[0.0], np.cumsum(pieces)]))
+        moments = np.zeros(len(values))
+        np.cumsum(corners.widths_s * (values[1:] + values[:-1]) * 0.5, out=moments[1:])
+        return cls(corners, values, moments)
+
+    @property
+    def times_s(self) -> FloatArray:
+        """(n,) seconds, increasing."""
+        return self.corners.times_s
 
     def at(self, times_s: FloatArray) -> FloatArray:
         """Gradient (n,) Hz/m at times (n,)."""
@@ -38,46 +81,66 @@ class Waveform:
 
     def moment(self, times_s: FloatArray) -> FloatArray:
         """Exact integral (n,) 1/m from the block's start to each time (n,)."""
-        inside = np.clip(times_s, self.times_s[0], self.times_s[-1])
-        piece = np.clip(np.searchsorted(self.times_s, inside, side="right") - 1, 0, len(self.times_s) - 2)
-        passed = inside - self.times_s[piece]
-        width = self.times_s[piece + 1] - self.times_s[piece]
-        rise = self.values_hz_per_m[piece + 1] - self.values_hz_per_m[piece]
-        slope = np.divide(rise, width, out=np.zeros_like(width), where=width > 0)
-        return self.moments_per_m[piece] + passed * (self.values_hz_per_m[piece] + 0.5 * slope * passed)
+        return self.moment_at(Instants.of(self.corners, times_s))
+
+    def moment_at(self, instants: Instants) -> FloatArray:
+        """The same at times that were located once for many waveforms."""
+        values, piece = self.values_hz_per_m, instants.piece
+        before = values[piece]
+        rise = values[piece + 1] - before
+        inside: FloatArray = instants.passed_s * (before + instants.half_share * rise)
+        return self.moments_per_m[piece] + inside
 
 
-def trapezoid(event: TrapEvent) -> Waveform:
-    """Corners of a trapezoid."""
-    times = event.delay_s + np.cumsum([0.0, event.rise_s, event.flat_s, event.fall_s])
-    return Waveform.of(times, event.amplitude_hz_per_m * np.array([0.0, 1.0, 1.0, 0.0]))
+def trapezoid_times(event: TrapEvent) -> FloatArray:
+    """Times (4,) of the corners of a trapezoid."""
+    return event.delay_s + np.cumsum([0.0, event.rise_s, event.flat_s, event.fall_s])
 
 
-def shaped(event: GradEvent, file: SeqFile, *, raster_s: float, previous_hz_per_m: float = 0.0) -> Waveform:
-    """Corners of a shaped gradient.
+def shaped_times(event: GradEvent, file: SeqFile, raster_s: float) -> FloatArray:
+    """Times of the corners of a shaped gradient.
 
-    Extended trapezoids have their corners in the time shape. Raster shapes have samples at raster centres (or half
-    rasters), and ``first`` and ``last`` at their edges; before version 1.5 the file does not hold these, and as other
-    readers do, ``first`` continues the axis' last value ``previous_hz_per_m`` and ``last`` is extrapolated.
+    Extended trapezoids have them in the time shape. Raster shapes have samples at raster centres (or half rasters),
+    and ``first`` and ``last`` at their edges.
     """
-    values = event.amplitude_hz_per_m * file.shape(event.shape)
     if event.time_shape > 0:
         times = file.shape(event.time_shape) * raster_s
-        if len(times) != len(values) or len(times) < 2 or not (np.diff(times) > 0).all():
+        samples = file.shapes[event.shape].samples
+        if len(times) != samples or len(times) < 2 or not (np.diff(times) > 0).all() or times[0] < 0:
             raise SeqoptError(
-                f"{file.path}: time shape {event.time_shape} has {len(times)} corners for {len(values)} amplitudes, or "
-                "does not increase; the file is damaged"
+                f"{file.path}: line {file.shapes[event.time_shape].line}: time shape {event.time_shape} has "
+                f"{len(times)} corners for {samples} amplitudes, or does not increase from 0; the file is damaged"
             )
-        return Waveform.of(event.delay_s + times, values)
+        return np.asarray(event.delay_s + times)
+    samples = file.shapes[event.shape].samples
     step = 0.5 * raster_s if event.time_shape == -1 else raster_s
-    begin = 0.5 * raster_s
-    times = begin + np.arange(len(values), dtype=float) * step
-    last = event.last_hz_per_m
-    if last is None:
-        last = 1.5 * values[-1] - 0.5 * values[-2] if len(values) > 1 else values[-1]
-    first = previous_hz_per_m if event.first_hz_per_m is None else event.first_hz_per_m
-    times = np.concatenate([[0.0], times, [times[-1] + 0.5 * raster_s]])
-    return Waveform.of(event.delay_s + times, np.concatenate([[first], values, [last]]))
+    times = 0.5 * raster_s + np.arange(samples, dtype=float) * step
+    return np.asarray(event.delay_s + np.concatenate([[0.0], times, [times[-1] + 0.5 * raster_s]]))
+
+
+def shaped_values(
+    event: GradEvent, file: SeqFile, *, previous_hz_per_m: float = 0.0, following_hz_per_m: float | None = None
+) -> FloatArray:
+    """Corners of a shaped gradient in Hz/m.
+
+    Before version 1.5 the file does not hold ``first`` and ``last``. As other readers do, ``first`` then continues the
+    axis' last value and ``last`` is extrapolated; where the last slope leads to what the axis plays next within half
+    its step, ``last`` is that: a curved waveform that ends at zero is no step.
+    """
+    samples = file.shape(event.shape)
+    if event.time_shape > 0:
+        return event.amplitude_hz_per_m * samples
+    values = np.empty(len(samples) + 2)
+    np.multiply(samples, event.amplitude_hz_per_m, out=values[1:-1])
+    values[0] = previous_hz_per_m if event.first_hz_per_m is None else event.first_hz_per_m
+    if event.last_hz_per_m is not None:
+        values[-1] = event.last_hz_per_m
+        return values
+    step = float(values[-2] - values[-3]) if len(samples) > 1 else 0.0
+    values[-1] = values[-2] + 0.5 * step
+    if following_hz_per_m is not None and abs(values[-1] - following_hz_per_m) <= 0.5 * abs(step):
+        values[-1] = following_hz_per_m
+    return values
 
 
 def rotation_matrix(quaternion: tuple[float, float, float, float]) -> FloatArray:

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pypulseq as pp
 import pytest
-from designs import radial_design
+from designs import paper_scanner, radial_design
 
 from seqopt.errors import SeqoptError
 from seqopt.pulseq.gre import plan_gre, write_gre
@@ -95,7 +95,7 @@ def test_the_receiver_follows_the_transmitter(good):
 
 
 def test_moments_return_to_zero_and_the_spoiler_is_equal_in_each_tr(good, design):
-    from seqopt.pulseq.checks_imaging import moments_between_excitations
+    from seqopt.pulseq.checks_moments import moments_between_excitations
 
     moments = moments_between_excitations(read_sequence(good))
     assert np.abs(moments[:, :2]).max() * design.geometry.fov_m[0] < 1e-5
@@ -191,10 +191,11 @@ def test_an_unknown_version_is_refused(design, tmp_path):
 
 
 def test_integer_fields_stay_plain_integers_beyond_a_million(tmp_path):
+    from seqopt.pulseq.builder import SequenceBuilder
     from seqopt.pulseq.export import write_sequence
 
     limits = pp.Opts(rf_dead_time=100e-6, adc_dead_time=10e-6)
-    sequence = pp.Sequence(limits)
+    sequence = SequenceBuilder(paper_scanner())
     rf = pp.make_block_pulse(0.2, delay=1.234567, duration=1e-3, use="excitation", system=limits)
     sequence.add_block(rf, pp.make_delay(2.0))
     adc = pp.make_adc(4, dwell=1.2345e-3, delay=3.456789, system=limits)

@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 import numpy as np
 import pypulseq as pp
@@ -235,9 +236,10 @@ def test_a_shape_that_claims_too_many_samples_is_refused_before_memory_is_taken(
         read_sequence(bad)
 
 
-def test_a_missing_file_and_a_binary_file_are_refused(tmp_path):
-    with pytest.raises(SeqoptError, match="cannot read"):
-        read_sequence(tmp_path / "none.seq")
+def test_what_is_no_file_and_a_binary_file_are_refused(tmp_path):
+    for path in (tmp_path / "none.seq", tmp_path, Path("/dev/zero")):
+        with pytest.raises(SeqoptError, match="cannot read"):
+            read_sequence(path)
     (tmp_path / "b.seq").write_bytes(bytes(range(256)))
     with pytest.raises(SeqoptError, match="binary"):
         read_sequence(tmp_path / "b.seq")
