@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqopt.core import CartesianProtocol, Geometry, Protocol
+from seqopt.core import CALIBRATION_SETS, CartesianProtocol, ForbiddenBand, Geometry, Protocol, Scanner
 from seqopt.core.segments import fitting_segments
 from seqopt.errors import SeqoptError
 from seqopt.gradients.profiles import load_scanner, scanner_names
@@ -23,6 +23,7 @@ from seqopt.workflows.design import check_timing
 from seqopt.workflows.design_request import DesignRequest
 from seqopt.workflows.mask_recipe import choose_mask_recipe
 from seqopt.workflows.mask_request import MaskRequest
+from seqopt.workflows.safety import guarded, soft_limits
 
 PHYSIOLOGY = ("pns.", "resonance", "gradient.rms", "gradient.duty")
 """Checks of what a path does in time: only --limit-pns and --avoid-resonances can promise them."""
@@ -33,7 +34,7 @@ class Outcome:
     """What became of one case."""
 
     kind: str
-    """``held``, ``refused``, ``physiology`` or ``fault``."""
+    """``held``, ``refused``, ``late`` (after learning, where only that can tell), ``physiology`` or ``fault``."""
     text: str
     settings: str
 
@@ -58,8 +59,11 @@ def _play(generator: np.random.Generator, settings: dict[str, Any], folder: Path
         design, sequence, timing = made
     except SeqoptError as error:
         text = str(error)
-        one_line = "\n" not in text and 20 < len(text) < 700
-        return ("refused" if one_line else "fault"), text
+        if "\n" in text or not 20 < len(text) < 700:
+            return "fault", text
+        if not settings.get("learned"):
+            return "refused", text
+        return ("late" if settings["time_optimal"] and "time-optimal" in text else "fault"), f"after learning: {text}"
     version = VERSIONS[int(generator.integers(len(VERSIONS)))]
     path = folder / "a.seq"
     write_sequence(sequence, path, version=version)
@@ -79,7 +83,7 @@ def _pick(generator: np.random.Generator, *values: Any) -> Any:
 
 def _common(generator: np.random.Generator, settings: dict[str, Any]) -> dict[str, Any]:
     """Geometry, scanner and protocol, mostly usual and sometimes odd."""
-    settings["scanner"] = scanner = _pick(generator, *scanner_names())
+    scanner = _scanner(generator, settings)
     settings["matrix"] = matrix = int(_pick(generator, 16, 32, 48, 64, 100, 128, 192, 256, 256))
     settings["fov_mm"] = fov = float(_pick(generator, 50, 100, 180, 200, 220, 240.5, 256, 300, 500))
     settings["slices"] = slices = int(generator.integers(1, 3 if settings["small"] else 6))
@@ -97,14 +101,36 @@ def _common(generator: np.random.Generator, settings: dict[str, Any]) -> dict[st
             fov_m=(fov * 1e-3, fov * 1e-3), matrix=(matrix, matrix), slices=slices,
             slice_thickness_m=thickness * 1e-3, slice_gap_m=gap * 1e-3,
         ),
-        "scanner": load_scanner(scanner),
+        "scanner": scanner,
         "protocol": Protocol(
             te_s=None if te is None else te * 1e-3, tr_s=None if tr is None else tr * 1e-3,
             flip_rad=np.radians(flip), dummy_shots=dummies, rf_duration_s=rf * 1e-3, spoil_cycles=spoil,
-            adc_segments=2 if odd and generator.random() < 0.2 else 1,
+            adc_segments=2 if odd and generator.random() < 0.2 else 1, calibrate=_calibrate(generator, settings),
         ),
         "out": Path("unused"),
     }  # fmt: skip
+
+
+def _scanner(generator: np.random.Generator, settings: dict[str, Any]) -> Scanner:
+    """A profile, at times with the example coil, bands of common places and the limits that a design may be asked for.
+
+    Without the coil the limits are refused.
+    """
+    settings["scanner"] = name = _pick(generator, *scanner_names())
+    settings["limit_pns"] = limit = _pick(generator, None, None, None, 0.5, 0.8, 1.0)
+    settings["avoid_resonances"] = avoid = bool(generator.random() < 0.2)
+    settings["coil"] = coil = bool((limit or avoid) and generator.random() < 0.9)
+    scanner = load_scanner(name, asc="example" if coil else None)
+    if coil:
+        scanner = replace(scanner, bands=(ForbiddenBand(590.0, 100.0), ForbiddenBand(1140.0, 220.0)))
+    return guarded(scanner, limit_pns=limit, avoid_resonances=avoid)
+
+
+def _calibrate(generator: np.random.Generator, settings: dict[str, Any]) -> tuple[str, ...]:
+    wanted = generator.random() < (0.1 if settings["small"] else 0.3)
+    kinds = tuple(kind for kind in CALIBRATION_SETS if wanted and generator.random() < 0.6)
+    settings["calibrate"] = "+".join(kinds)
+    return kinds
 
 
 def _trajectory(generator: np.random.Generator, settings: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -127,17 +153,23 @@ def _trajectory(generator: np.random.Generator, settings: dict[str, Any]) -> tup
         shots, samples = min(shots, 3), min(samples, int(3000 / dwell / divisor) * divisor)
     turning = settings["odd"] or traj in ("radial", "spiral", "spiral-vd", "propeller")
     settings["golden"] = golden = bool(turning and generator.random() < 0.3)
+    settings["time_optimal"] = time_optimal = bool(generator.random() < 0.1)
+    settings["largest_move"] = largest = float(_pick(generator, 0.5, 0.5, 0.05, 5.0))
     request = DesignRequest(
-        **common, traj=traj, shots=shots, dwell_s=dwell * 1e-6, readout_s=samples * dwell * 1e-6,
-        golden=golden, recipe=choose("smoke", budget=1.0),
+        **common, traj=traj, shots=shots, dwell_s=dwell * 1e-6, readout_s=samples * dwell * 1e-6, golden=golden,
+        time_optimal=time_optimal, largest_move_per_fov=largest, recipe=choose("smoke", budget=1.0),
+        limit_pns=settings["limit_pns"], avoid_resonances=settings["avoid_resonances"],
     )  # fmt: skip
     initial = request.initial()
-    settings["bend_per_fov"] = bend = float(_pick(generator, 0.0, 0.1, 0.5, 2.0))
-    settings["time_optimal"] = time_optimal = bool(generator.random() < 0.1)
-    object.__setattr__(request, "time_optimal", time_optimal)
+    most = 0.04 * request.geometry.matrix[0]  # 8 % of the largest k: imaging.k_max allows 15 % in all
+    settings["bend_per_fov"] = bend = min(most, float(_pick(generator, 0.0, 0.1, 0.5, 2.0)))
     fixed = request.designed(initial.k_per_m, initial)
     check_timing(fixed)
+    limits = soft_limits(request)
+    if len(limits) != (settings["limit_pns"] is not None) + settings["avoid_resonances"]:
+        raise AssertionError("training does not keep what was asked for")
     k_per_m = initial.k_per_m + _bent(generator, initial.k_per_m.shape, bend / request.geometry.fov_m[0])
+    settings["learned"] = True
     design = request.designed(k_per_m, initial, yields=True)
     sequence, timing = build_gre(design)
     if timing != plan_gre(design):

@@ -24,6 +24,12 @@ def paper_scanner() -> Scanner:
     )
 
 
+def echo_time_s(readout: Any) -> float:
+    """From the centre of a played readout's excitation to the middle of its echo sample."""
+    opened: float = readout.start_s - readout.excitation.centre_s
+    return opened + (readout.echo_sample + 0.5) * readout.dwell_s
+
+
 def readouts(geometry: Geometry, shots: int, samples: int, **changes: Any) -> Readouts:
     """What an initial trajectory is made for: the paper's scanner, a dwell of 4 us, and ``changes``."""
     standard = Readouts(geometry=geometry, scanner=paper_scanner(), shots=shots, samples=samples, dwell_s=4e-6)

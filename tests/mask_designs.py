@@ -10,7 +10,9 @@ import numpy as np
 from seqopt.core import CartesianProtocol, Geometry, MaskDesign, Protocol
 from seqopt.gradients.profiles import load_scanner
 from seqopt.mrd.mask_header import write_mask_header
+from seqopt.pulseq.calibration_scans import planned_calibration
 from seqopt.pulseq.cartesian import write_mask
+from seqopt.pulseq.export import sequence_name
 
 FOV_M = (0.22, 0.2)
 
@@ -48,7 +50,7 @@ def mask_design(
 def export_mask(design: MaskDesign, folder: Path) -> Path:
     """The .seq and its MRD header, as a design directory holds them."""
     folder.mkdir(parents=True, exist_ok=True)
-    timing = write_mask(design, folder / f"{design.name}.seq")
+    timing = write_mask(design, folder / sequence_name(design.name, "1.5.0"))
     write_mask_header(
         folder / f"{design.name}.mrd",
         design,
@@ -59,5 +61,6 @@ def export_mask(design: MaskDesign, folder: Path) -> Path:
         seq_md5=timing.md5,
         echoes=timing.echoes,
         echo_spacing_s=timing.echo_spacing_s,
+        calibration=planned_calibration(design),
     )
     return folder

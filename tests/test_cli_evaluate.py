@@ -53,7 +53,7 @@ def test_gain_and_p_value_are_those_of_the_paired_images(evaluated: Path) -> Non
 def test_every_learned_cell_is_a_whole_certified_design(evaluated: Path) -> None:
     cell = evaluated / "cells" / "radial-4"
     assert json.loads((cell / "certificate.json").read_text())["holds"] is True
-    assert (cell / "radial-4.seq").exists()
+    assert (cell / "radial-4_v1.5.0.seq").exists()
     assert (evaluated / "evaluation-cg-sense-psnr.png").stat().st_size > 10_000
 
 

@@ -42,7 +42,7 @@ def test_the_summary_compares_igs_with_every_baseline(designed: tuple[Path, str]
 
 def test_its_sequence_is_validated_played_and_reconstructed(designed: tuple[Path, str], tmp_path: Path) -> None:
     out, _ = designed
-    assert seqopt("validate", out / "igs-segmentation-12.seq", "--design", out).returncode == 0
+    assert seqopt("validate", out / "igs-segmentation-12_v1.5.0.seq", "--design", out).returncode == 0
     result = seqopt("simulate", out, "--coils", 2, "--snr", 100, "--out", tmp_path / "scan.mrd")
     assert result.returncode == 0, result.stderr
     result = seqopt("recon", tmp_path / "scan.mrd", "--design", out, "--out", tmp_path / "image")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from seqopt.cli.design import command
+from seqopt.cli.evaluate import command as evaluate
 from seqopt.cli.mask_options import make_mask_request
 from seqopt.cli.mask_summary import _tr_text
 from seqopt.pulseq.cartesian import plan_mask
@@ -62,3 +63,26 @@ def test_the_summary_tells_the_default_and_the_shortest_tr_of_a_tse() -> None:
     echo = request()
     shortest = plan_mask(echo.slowest())
     assert _tr_text(echo, shortest) == f"{shortest.min_tr_s * 1e3:.2f} ms"
+
+
+def test_candidates_are_tried_only_where_asked_for() -> None:
+    assert request().candidates == 1
+    assert request("--candidates", "4").candidates == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "jobs", "threads"),
+    [([], 6, 1), (["--threads", "4"], 2, 4), (["--threads", "16"], 1, 16), (["--jobs", "3"], 3, 1)],
+)
+def test_folds_have_one_thread_whatever_the_jobs_and_fill_the_cores(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], jobs: int, threads: int
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr(
+        "seqopt.workflows.evaluate_masks.evaluate_masks", lambda made, **_: asked.append(made) or ([], {})
+    )
+    small = ["--traj", "igs", "--preset", "smoke", "--matrix", "32", "--accel", "4", "--folds", "3"]
+    networks = ["--task", "segmentation", "--network", "unet", "--network", "attention-unet"]
+    evaluate.main([*small, *networks, *options], standalone_mode=False)
+    assert (asked[0].jobs, asked[0].threads) == (jobs, threads)

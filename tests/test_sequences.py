@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from cli import refused, seqopt
 
+from seqopt.core import MaskDesign
 from seqopt.gradients.profiles import load_scanner
+from seqopt.pulseq.cartesian import write_mask
 from seqopt.pulseq.certificate import certify
+from seqopt.pulseq.export import VERSIONS, sequence_name
 from seqopt.pulseq.gre import write_gre
 from seqopt.workflows.store import load_design
 
@@ -20,17 +23,21 @@ def test_there_are_recipes() -> None:
     assert FOLDERS
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_golden_sequence_is_what_its_design_writes_today(folder: Path, tmp_path: Path) -> None:
+def test_the_golden_sequence_is_what_its_design_writes_today(folder: Path, version: str, tmp_path: Path) -> None:
     design = load_design(folder)
-    write_gre(design, tmp_path / "again.seq")
-    assert (tmp_path / "again.seq").read_bytes() == (folder / f"{design.name}.seq").read_bytes()
+    write = write_mask if isinstance(design, MaskDesign) else write_gre
+    write(design, tmp_path / "again.seq", version=version)  # type: ignore[arg-type]
+    assert (tmp_path / "again.seq").read_bytes() == (folder / sequence_name(design.name, version)).read_bytes()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_golden_sequence_is_certified(folder: Path) -> None:
+def test_the_golden_sequence_is_certified(folder: Path, version: str) -> None:
     design, recipe = load_design(folder), tomllib.loads((folder / "recipe.toml").read_text())
-    certificate = certify(folder / f"{design.name}.seq", load_scanner(recipe["scanner"]), design=design)
+    path = folder / sequence_name(design.name, version)
+    certificate = certify(path, load_scanner(recipe["scanner"]), design=design)
     assert certificate.holds, certificate.failures
 
 

@@ -42,11 +42,22 @@ _STAGES = {  # stage: rough seconds of the quick preset on two cores, to weigh t
 @click.option(
     "--warm-start", type=click.Path(path_type=Path), help="Learn on from an earlier design: its directory or design.h5."
 )
+@click.option(
+    "--time-optimal", is_flag=True, help="Play the learned paths in the least time, in as many samples as that takes."
+)
+@click.option(
+    "--largest-move",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="A path that the projection would move farther (1/FOV) is re-timed if that takes no more samples.",
+)
 @shared_options
 @mask_options
 @click.option("--distributed", is_flag=True, help="One of several processes of torchrun or srun (docs/cluster.md).")
 @click.option("--amp", is_flag=True, help="Networks in bfloat16; on a GPU only.")
 @click.option("--compile", "compile", is_flag=True, help="Compile networks and ODE with torch.compile.")
+@click.option("--dry-run", is_flag=True, help="Tell timing, nerve stimulation and sizes; learn and write nothing.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run in --out.")
 @click.option("--overwrite", is_flag=True, help="Replace what --out holds.")
 @click.pass_context
@@ -65,10 +76,36 @@ def command(context: click.Context, /, **options: Any) -> int:
 
     Example: seqopt design --traj igs --shots 16 --task segmentation
     """
+    dry = options.pop("dry_run")
+    if dry:
+        return _dry_run(context, options)
     if options["traj"] == IGS:
         return _design_mask(context, options)
     refuse_foreign(context, masks=False)
     return _design_trajectory({name: value for name, value in options.items() if name not in MASK_ONLY})
+
+
+def _dry_run(context: click.Context, options: dict[str, Any]) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    masks = options["traj"] == IGS
+    if masks:
+        request = make_mask_request(context, **options)
+    else:
+        refuse_foreign(context, masks=False)
+        request = make_request(**{name: value for name, value in options.items() if name not in MASK_ONLY})
+    from seqopt.workflows.dry_run import dry_run_mask, dry_run_trajectory
+
+    found = dry_run_mask(request) if masks else dry_run_trajectory(request)
+    table = Table(request.name, found.known, "learned")
+    for row in found.rows:
+        table.add_row(*row)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    show_checks(console, found.certificate)
+    console.print("Nothing was learned and nothing written.")
+    return 0 if found.certificate.holds else 1
 
 
 def _design_mask(context: click.Context, options: dict[str, Any]) -> int:
@@ -109,13 +146,17 @@ def _design_trajectory(options: dict[str, Any]) -> int:
             )
         try:
             with Bars(_stages(request.recipe), silent=not world.is_first) as bars:
-                outcome, certificate = design(request, watch=bars.watch, stop=bars.stop, world=world)
+                outcome, certificate = design(request, watch=bars.watch, stop=bars.stop, world=world, tell=_tell)
         except InterruptedRunError:
             return _interrupted(request)
     if certificate is None:  # another process speaks
         return 0
     _show(request, outcome, certificate)
     return 0 if certificate.holds else 1
+
+
+def _tell(notice: str) -> None:
+    click.echo(notice, err=True)
 
 
 def _stages(recipe: Any) -> dict[str, float]:
@@ -134,7 +175,7 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from seqopt.workflows.design_outcome import learning_rows, quality_rows, timing_rows
+    from seqopt.workflows.design_outcome import learning_rows, projection_rows, quality_rows, timing_rows
 
     console = Console(soft_wrap=True)
     quality = Table("reconstruction", "metric", title="Held-out images, projected trajectory")
@@ -144,14 +185,16 @@ def _show(request: Any, outcome: Any, certificate: Any) -> None:
         quality.add_row(judge, metric, f"{fixed:.4g}", f"{learned:.4g}", f"{learned - fixed:+.3g}")
     console.print(quality)
     show_limits(console, certificate, request.scanner)
-    learning = Table("before the projection", "value", "limit")
-    for name, value, limit, unit in learning_rows(outcome, request.scanner):
+    learning = Table("before and by the projection", "value", "limit")
+    for name, value, limit, unit in (*learning_rows(outcome, request.scanner), *projection_rows(outcome)):
         learning.add_row(name, f"{value:.4g} {unit}", f"{limit:.4g} {unit}" if limit else "-")
     console.print(learning)
     timing = Table("timing", "fixed", "learned")
     for name, fixed, learned, unit in timing_rows(outcome):
         timing.add_row(name, f"{fixed:.5g} {unit}", f"{learned:.5g} {unit}")
     console.print(timing)
+    for notice in outcome.notices:
+        console.print(f"{notice}.", markup=False)
     show_verdict(console, request, outcome, certificate)
 
 
@@ -169,8 +212,13 @@ def show_limits(console: Any, certificate: Any, scanner: Any) -> None:
 
 def show_verdict(console: Any, request: Any, outcome: Any, certificate: Any) -> None:
     """How many checks held, which did not, and the files."""
+    show_checks(console, certificate)
+    console.print(f"Wrote to {request.out}: {', '.join(outcome.files)}")
+
+
+def show_checks(console: Any, certificate: Any) -> None:
+    """How many checks held, and which did not."""
     held = sum(check.held for check in certificate.checks)
-    console.print(f"Certificate: {held} of {len(certificate.checks)} checks held against {certificate.scanner}.")
+    console.print(f"Certificate: {held} of {len(certificate.checks)} checks held against {certificate.against}.")
     for check in certificate.failures:
         console.print(f"  NOT held: {check.name} {check.value} (limit {check.limit} {check.unit}) {check.where}")
-    console.print(f"Wrote to {request.out}: {', '.join(outcome.files)}")

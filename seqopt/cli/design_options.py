@@ -41,6 +41,8 @@ recipe_option = click.option(
     help="TOML of options, as in sequences/*/recipe.toml.",
 )
 
+ASC_HELP = "The gradient coil's .asc file (nerve stimulation, forbidden bands); `example`: a published example coil."
+
 _OPTIONS = (
     click.option("--preset", default="quick", show_default=True, help="smoke, quick or paper."),
     click.option("--budget", type=float, default=1.0, show_default=True, help="Scales the preset's training steps."),
@@ -49,6 +51,13 @@ _OPTIONS = (
     click.option("--matrix", type=int, help="Pixels a side.  [default: 256, smoke 64]"),
     click.option("--readout", type=float, default=4.0, show_default=True, help="Readout a shot, ms."),
     click.option("--dwell", type=float, default=4.0, show_default=True, help="ADC dwell time, us; of masks 8 or more."),
+    click.option(
+        "--adc-segments",
+        type=int,
+        default=1,
+        show_default=True,
+        help="Equal parts in which the receiver takes a readout that is too long for it.",
+    ),
     click.option("--te", type=float, help="Echo time, ms.  [default: the shortest]"),
     click.option("--tr", type=float, help="Repetition time, ms.  [default: the shortest; tse 3000]"),
     click.option("--flip", type=float, default=15.0, show_default=True, help="Flip angle, degrees."),
@@ -56,7 +65,27 @@ _OPTIONS = (
     click.option("--thickness", type=float, default=5.0, show_default=True, help="Slice thickness, mm."),
     click.option("--gap", type=float, default=1.0, show_default=True, help="Gap between slices, mm."),
     click.option("--dummies", type=int, default=60, show_default=True, help="Dummy shots before the first readout."),
+    click.option(
+        "--calibrate",
+        multiple=True,
+        metavar="SCAN",
+        help="Scans before the image that `recon` uses: maps, delays (trajectories) or b0; repeatable.",
+    ),
     click.option("--scanner", default="paper", show_default=True, help="Profile (`seqopt scanners`) or a TOML file."),
+    click.option("--asc", metavar="FILE", help=ASC_HELP),
+    click.option(
+        "--limit-pns",
+        type=float,
+        metavar="SHARE",
+        help="Keep nerve stimulation below this share of the limit, say 0.8.",
+    ),
+    click.option("--avoid-resonances", is_flag=True, help="Keep the readouts out of the scanner's forbidden bands."),
+    click.option(
+        "--pulseq-version",
+        "pulseq_versions",
+        multiple=True,
+        help="Version of the .seq: 1.5.0 or 1.4.1; repeatable.  [default: both]",
+    ),
     click.option("--form", help="ODE form: residual or segments.  [default: the preset's]"),
     click.option(
         "--recon", help="Reconstruction in training: cg-sense, adjoint+unet or unrolled.  [default: the preset's]"
@@ -105,21 +134,28 @@ def make_request(*, traj: str, shots: int | None, out: Path | None, **options: A
     from math import radians
 
     from seqopt.core import Protocol
-    from seqopt.gradients.profiles import load_scanner
     from seqopt.workflows.design_request import DesignRequest
 
     check_units(shots=shots, **options)
     geometry = geometry_of(options)
     milli = {name: None if options[name] is None else options[name] * 1e-3 for name in ("te", "tr")}
     extra = {name: options[name] for name in _PASSED_ON if name in options}
+    extra |= versions_of(options)
+    if "largest_move" in options:
+        extra["largest_move_per_fov"] = options["largest_move"]
     request = DesignRequest(
         out=out or Path("designs") / "unnamed",
         traj=traj,
         shots=shots or _shots(traj, geometry, options.get("trajectory_unit")),
         geometry=geometry,
-        scanner=load_scanner(options["scanner"]),
+        scanner=scanner_of(options),
         protocol=Protocol(
-            te_s=milli["te"], tr_s=milli["tr"], flip_rad=radians(options["flip"]), dummy_shots=options["dummies"]
+            te_s=milli["te"],
+            tr_s=milli["tr"],
+            flip_rad=radians(options["flip"]),
+            dummy_shots=options["dummies"],
+            adc_segments=options["adc_segments"],
+            calibrate=options["calibrate"],
         ),
         recipe=_recipe(options),
         readout_s=options["readout"] * 1e-3,
@@ -132,6 +168,20 @@ def make_request(*, traj: str, shots: int | None, out: Path | None, **options: A
 
         request = replace(request, out=Path("designs") / request.name)
     return request
+
+
+def versions_of(options: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The Pulseq versions that were asked for; nothing where the request's default counts."""
+    return {"pulseq_versions": tuple(options["pulseq_versions"])} if options.get("pulseq_versions") else {}
+
+
+def scanner_of(options: dict[str, Any]) -> Any:
+    """The `Scanner` of a profile, with a coil's .asc file and the limits that the design is asked to keep."""
+    from seqopt.gradients.profiles import load_scanner
+    from seqopt.workflows.safety import guarded
+
+    scanner = load_scanner(options["scanner"], asc=options["asc"])
+    return guarded(scanner, limit_pns=options["limit_pns"], avoid_resonances=options["avoid_resonances"])
 
 
 def geometry_of(options: dict[str, Any]) -> Any:
@@ -161,7 +211,8 @@ def _shots(traj: str, geometry: Any, unit: str | None) -> int:
 
 _PASSED_ON = (
     *("images", "coils", "snr", "seed", "device", "backend", "resume", "overwrite", "golden", "trajectory_unit"),
-    *("warm_start", "distributed", "amp", "compile"),
+    *("warm_start", "distributed", "amp", "compile", "time_optimal"),
+    *("limit_pns", "avoid_resonances"),
 )
 
 

@@ -42,8 +42,8 @@ from seqopt.cli.mask_options import DesignCommand
     "--jobs",
     type=int,
     default=1,
-    show_default=True,
-    help="Cells (of masks folds) at a time; each takes its share of cores.",
+    help="Cells at a time, each with its share of the cores.  [default: 1]  Of masks folds at a time, each with "
+    "--threads.  [default: as many as there are cores for]",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("evaluation"), show_default=True, help="Directory."
@@ -98,7 +98,7 @@ def _evaluate_trajectories(options: dict[str, Any]) -> int:
 def _evaluate_masks(context: click.Context, masks: dict[str, Any], options: dict[str, Any]) -> int:
     for name in ("families", "baselines", "baseline_unit"):
         options.pop(name)
-    own = {name: masks.pop(name) for name in ("accelerations", "networks", "folds", "attribution")}
+    own = {name: masks.pop(name) for name in ("accelerations", "networks", "folds", "threads", "attribution")}
     from seqopt.workflows.evaluate_masks import evaluate_masks
 
     request = make_masks_request(context, own=own, **masks, **options)

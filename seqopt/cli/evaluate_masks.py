@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ _OWN = (
     ),
     click.Option(["--network", "networks"], multiple=True, help="As in `seqopt design`; repeatable."),
     click.Option(["--folds"], type=int, help="Of cross-validation, by subject or by block of slices.  [default: 5]"),
+    click.Option(
+        ["--threads"],
+        type=int,
+        help="Of each fold; results depend on it in their last digits, and not on --jobs.  [default: 1]",
+    ),
     click.Option(
         ["--attribution"],
         is_flag=True,
@@ -71,13 +77,19 @@ def make_masks_request(
         resume=False,
         overwrite=False,
     )
+    folds = 5 if own["folds"] is None else own["folds"]
+    threads = 1 if own["threads"] is None else own["threads"]
+    if context.get_parameter_source("jobs") == click.core.ParameterSource.DEFAULT:
+        room = (os.cpu_count() or 1) // max(threads, 1)
+        jobs = max(1, min(room, folds * max(1, len(own["networks"]))))
     return EvaluateMasksRequest(
         out=out,
         base=base,
         lines=tuple(lines),
-        folds=5 if own["folds"] is None else own["folds"],
+        folds=folds,
         networks=own["networks"],
         attribution=own["attribution"],
         jobs=jobs,
+        threads=threads,
         overwrite=overwrite,
     )

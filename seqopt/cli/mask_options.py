@@ -16,8 +16,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 IGS = "igs"
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP, ParameterSource.ENVIRONMENT)
 _TRAJECTORY_ONLY = (
-    *("golden", "trajectory_unit", "warm_start", "readout", "form", "recon", "loss", "adjoint_weight", "steps"),
+    *(
+        "golden",
+        "trajectory_unit",
+        "warm_start",
+        "readout",
+        "adc_segments",
+        "form",
+        "recon",
+        "loss",
+        "adjoint_weight",
+        "steps",
+    ),
     *("coarse_to_fine", "k_harmonics", "adjoint", "patience", "backend", "distributed", "amp", "compile"),
+    *("time_optimal", "largest_move", "avoid_resonances"),
 )
 _MASK_DWELL_US = 8.0
 _TSE_TR_S = 3.0  # the magnetisation recovers, and T2 shows rather than T1
@@ -36,6 +48,12 @@ _OPTIONS = (
         help="Central lines always in, for coil maps; 0 for none.  [default: half the lines, 6..16; 1 for 1 coil]",
     ),
     click.option("--per-step", type=int, help="Lines that each pass over the images sets.  [default: 1]"),
+    click.option(
+        "--candidates",
+        type=int,
+        help="Lines of the most negative derivative that are each tried by a forward pass before the best enters; 1 "
+        "trusts the derivative.  [default: 1]",
+    ),
     click.option("--order-lines", help="How far the nested order is made: lines, or all.  [default: the shots]"),
     click.option(
         "--swaps/--no-swaps", default=None, help="Swap lines afterwards where validation images gain.  [default: yes]"
@@ -114,9 +132,8 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
     from dataclasses import replace
     from math import radians
 
-    from seqopt.cli.design_options import check_units, geometry_of
+    from seqopt.cli.design_options import check_units, geometry_of, scanner_of, versions_of
     from seqopt.core import Protocol
-    from seqopt.gradients.profiles import load_scanner
     from seqopt.learn.targets import parse_target
     from seqopt.workflows.mask_recipe import choose_mask_recipe
     from seqopt.workflows.mask_request import MaskRequest
@@ -124,8 +141,8 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
     refuse_foreign(context, masks=True)
     check_units(**options)
     geometry = geometry_of(options)
-    scanner = load_scanner(options["scanner"])
-    given = {name: options[name] for name in _PASSED_ON if options[name] is not None}
+    scanner = scanner_of(options)
+    given = {name: options[name] for name in _PASSED_ON if options[name] is not None} | versions_of(options)
     shots = _shots(options, geometry.matrix[1])
     play = _play(context, shots, options)
     dwell_given = context.get_parameter_source("dwell") in _GIVEN
@@ -138,6 +155,7 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
             tr_s=None if options["tr"] is None else options["tr"] * 1e-3,
             flip_rad=radians(options["flip"]),
             dummy_shots=options["dummies"],
+            calibrate=options["calibrate"],
         ),
         play=play,
         recipe=choose_mask_recipe(
@@ -160,7 +178,7 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
 
 _PASSED_ON = (
     *("images", "coils", "snr", "seed", "device", "resume", "overwrite"),
-    *("task", "calibration", "per_step", "swaps", "network", "inner", "contrast"),
+    *("task", "calibration", "per_step", "candidates", "swaps", "network", "inner", "contrast"),
 )
 
 

@@ -20,6 +20,11 @@ class Check:
     """Block, time, axis, sample of the worst place."""
     remedy: str = ""
 
+    @property
+    def is_spelled_out(self) -> bool:
+        """Whether its place and remedy belong in every summary: it failed, or says more than whether it held."""
+        return not self.held or self.name.startswith(("pns.", "resonance."))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
@@ -28,10 +33,18 @@ class Certificate:
     file: str
     md5: str
     scanner: str
+    """Name of the profile."""
     checks: tuple[Check, ...]
     not_checked: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
     """Measured numbers without a limit: TE, TR, duration, counts."""
+    overrides: tuple[str, ...] = ()
+    """What was put in place of the profile's own limits."""
+
+    @property
+    def against(self) -> str:
+        """The profile's name with all that was put in place of its limits."""
+        return f"{self.scanner} with {', '.join(self.overrides)}" if self.overrides else self.scanner
 
     @property
     def holds(self) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqopt.core.calibration import calibration_kinds
 from seqopt.core.geometry import Geometry
 from seqopt.core.scanner import Scanner
+from seqopt.core.segments import MOST_SEGMENTS
 from seqopt.errors import SeqoptError, reject
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,8 +34,13 @@ class Protocol:
     rf_spoil_increment_rad: float = 2.0420352248333655  # 117 degrees
     spoil_cycles: float = 4.0
     """Dephasing by the spoiler across one slice, in cycles."""
+    adc_segments: int = 1
+    """Equal parts in which the receiver takes a long readout."""
+    calibrate: tuple[str, ...] = ()
+    """Calibration scans before the image, of `CALIBRATION_SETS`."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "calibrate", calibration_kinds(tuple(self.calibrate)))  # files hold lists
         for name in ("te_s", "tr_s"):
             value = getattr(self, name)
             if value is not None and not 1e-5 <= value <= 30.0:
@@ -46,6 +53,10 @@ class Protocol:
         if not 0.0 < self.flip_rad <= np.pi:
             raise reject(
                 "flip angle", got=f"{np.degrees(self.flip_rad):g} degrees", expected="0..180", remedy="give degrees"
+            )
+        if not 1 <= self.adc_segments <= MOST_SEGMENTS:
+            raise reject(
+                "ADC segments", got=self.adc_segments, expected=f"1..{MOST_SEGMENTS}", remedy="1 takes a readout whole"
             )
         if not 0 <= self.dummy_shots <= 10_000:
             raise reject("dummy shots", got=self.dummy_shots, expected="0..10000", remedy="give a whole number")

@@ -18,6 +18,14 @@ from seqopt.errors import SeqoptError, reject
 IntArray = npt.NDArray[np.int64]
 
 
+def central_lines(lines: int, count: int) -> IntArray:
+    """(count,) the central lines of ``lines``, ascending; an even number has one more below k = 0."""
+    if not 0 <= count <= lines:
+        raise reject("central lines", got=count, expected=f"0..{lines}", remedy="give fewer")
+    first = lines // 2 - count // 2
+    return np.arange(first, first + count)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskDesign:
     """Phase-encoding lines in nested order, the most valuable first, and how many of them are acquired.
@@ -48,6 +56,8 @@ class MaskDesign:
     """JSON-able: recipe, target and its curve over the lines, swaps, scores, history."""
 
     def __post_init__(self) -> None:
+        if "delays" in self.protocol.calibrate:
+            raise SeqoptError("calibration 'delays' corrects trajectories; a Cartesian mask needs none, leave it out")
         lines = self.geometry.matrix[1]
         order = np.asarray(self.order)
         if order.ndim != 1 or not np.issubdtype(order.dtype, np.integer) or len(np.unique(order)) != len(order):
@@ -72,9 +82,8 @@ class MaskDesign:
 
     @property
     def calibration_lines(self) -> IntArray:
-        """(calibration,) the central lines, ascending; an even number has one more below k = 0."""
-        first = self.geometry.matrix[1] // 2 - self.calibration // 2
-        return np.arange(first, first + self.calibration)
+        """(calibration,) the central lines, ascending."""
+        return central_lines(self.geometry.matrix[1], self.calibration)
 
     @property
     def lines(self) -> IntArray:

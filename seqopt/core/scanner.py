@@ -48,9 +48,13 @@ class Scanner:
     bands_source: str = ""
     max_band_hz_per_m: float = mt_per_m_to_hz_per_m(10.0)
     """Largest steady oscillation inside a band; 10 mT/m is a convention, no vendor publishes one."""
+    band_limit_is_own: bool = False
+    """Whether the profile sets that limit; otherwise it is the convention."""
     max_rms_grad_hz_per_m: float | None = None
     """Largest root mean square of one axis; None where it is not published."""
     rms_window_s: float = 1.0
+    overrides: tuple[str, ...] = ()
+    """What was put in place of the limits of the profile of this name, in words; a certificate repeats it."""
 
     def __post_init__(self) -> None:
         grad_mt_per_m = hz_per_m_to_mt_per_m(self.max_grad_hz_per_m)
@@ -138,4 +142,5 @@ def scanner_from_dict(table: Mapping[str, Any]) -> Scanner:
         fields["stimulation"] = stimulation_from_dict(fields["stimulation"])
     if fields.get("bands") is not None:
         fields["bands"] = tuple(ForbiddenBand(**band) for band in fields["bands"])
+    fields["overrides"] = tuple(fields.get("overrides", ()))
     return Scanner(**fields)

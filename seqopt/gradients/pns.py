@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, signal
 
 from seqopt.core import NerveResponse, SafeAxis, SafeModel, Scanner, StimulationModel
 from seqopt.errors import SeqoptError, reject
@@ -23,6 +22,8 @@ SAFE_MEMORY = 25.0
 """Longest time constants after which a filter has forgotten its start: exp(-25) is 1e-11."""
 LIMIT_MARGIN = 0.9
 """Share of a wanted limit that training and ramps aim at: the rest of the sequence adds to each of them."""
+LEAST_SLEW_SHARE = 0.05
+"""Of the slew rate that prephasers and rewinders are left: slower ones would take most of a TR."""
 RESPONSE_MEMORY = 60.0
 """Chronaxies after which the impulse response is cut. What is left out is below Gmax / (60^2 c) of the threshold."""
 
@@ -64,7 +65,8 @@ def stimulation(gradient_t_per_m: FloatArray, model: StimulationModel, *, raster
 def gentle_slew_share(scanner: Scanner, limit: float) -> float:
     """Share of the slew rate (with margin) at which a ramp from 0 to the largest gradient stimulates by ``limit``.
 
-    On the axis that bears least; 1 where the full slew rate does not. Raises ``SeqoptError`` without coefficients.
+    On the axis that bears least; 1 where the full slew rate does not. Raises ``SeqoptError`` without coefficients, and
+    where even a twentieth of the slew rate stimulates more.
     """
     model, raster = scanner.stimulation, scanner.grad_raster_s
     if model is None:
@@ -79,11 +81,16 @@ def gentle_slew_share(scanner: Scanner, limit: float) -> float:
 
     if of_ramp(1.0) <= limit:
         return 1.0
-    low, high = 0.0, 1.0
+    if (least := of_ramp(LEAST_SLEW_SHARE)) > limit:
+        raise SeqoptError(
+            f"scanner {scanner.name}: a ramp at {LEAST_SLEW_SHARE * full_slew:.3g} T/m/s, the slowest used, stimulates "
+            f"nerves by {least:.3g} of the limit where {limit:.3g} may be; allow more, or lower the scanner's gradient"
+        )
+    low, high = LEAST_SLEW_SHARE, 1.0
     for _ in range(12):
         middle = (low + high) / 2
         low, high = (middle, high) if of_ramp(middle) <= limit else (low, middle)
-    return max(low, 0.05)
+    return low
 
 
 def limited(scanner: Scanner, limit: float) -> Scanner:
@@ -91,7 +98,8 @@ def limited(scanner: Scanner, limit: float) -> Scanner:
     if not 0.05 <= limit <= 1.0:
         raise reject("--limit-pns", got=f"{limit:g}", expected="0.05..1 of the model's limit", remedy="0.8 is usual")
     share = min(scanner.connection_slew_share, gentle_slew_share(scanner, LIMIT_MARGIN * limit))
-    return replace(scanner, stimulation_limit=limit, connection_slew_share=share)
+    said = (*scanner.overrides, f"--limit-pns {limit:g}")
+    return replace(scanner, stimulation_limit=limit, connection_slew_share=share, overrides=said)
 
 
 def response_kernel(model: NerveResponse, raster_s: float, length: int) -> FloatArray:
@@ -130,6 +138,8 @@ class _LowPass:
         self._state = np.zeros(1)
 
     def __call__(self, values: FloatArray) -> FloatArray:
+        from scipy import signal  # half a second to import, which no design without coefficients needs
+
         out, self._state = signal.lfilter(self._b, self._a, values, zi=self._state)
         return np.asarray(out)
 
@@ -142,6 +152,8 @@ class _Response:
         self._transform: tuple[int, Any] = (0, None)  # of the kernel, for pieces of one length
 
     def feed(self, slew_t_per_m_per_s: FloatArray) -> FloatArray:
+        from scipy import fft
+
         count = slew_t_per_m_per_s.shape[1]
         whole = count + len(self._kernel) - 1
         size = fft.next_fast_len(whole, real=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from seqopt.core import Scanner
 from seqopt.errors import SeqoptError
-from seqopt.gradients.profile_safety import SAFETY_KEYS, safety_fields
+from seqopt.gradients.profile_safety import EXAMPLE, SAFETY_KEYS, safety_fields
 from seqopt.units import GAMMA_HZ_PER_T, mt_per_m_to_hz_per_m, t_per_m_per_s_to_hz_per_m_per_s
 
 _FOLDER = Path(__file__).with_name("scanners")
@@ -56,17 +57,19 @@ def load_scanner(
     """Read a profile by name, or by the path of a user's own TOML file, with limits replaced where they are given.
 
     In: mT/m and T/m/s, as people write them; ``asc`` is the path of the coil's .asc file, or ``example``. Out: a
-    ``Scanner`` in Hz/m, Hz/m/s and seconds.
+    ``Scanner`` in Hz/m, Hz/m/s and seconds, which names what was replaced.
     Raises ``SeqoptError`` for an unknown name and for unknown, missing or implausible values.
     """
     path = _find(str(name_or_path))
     table = _read(path)
-    for key, value in (
-        ("max_grad_mt_per_m", max_grad_mt_per_m),
-        ("max_slew_t_per_m_per_s", max_slew_t_per_m_per_s),
+    overrides = [] if path.parent == _FOLDER else [f"profile file {_hashed(path)}"]
+    for key, option, value, unit in (
+        ("max_grad_mt_per_m", "--max-grad", max_grad_mt_per_m, "mT/m"),
+        ("max_slew_t_per_m_per_s", "--max-slew", max_slew_t_per_m_per_s, "T/m/s"),
     ):
         if value is not None:
             table[key] = value
+            overrides.append(f"{option} {value:g} {unit}")
     known = [*_TEXTS, *_NUMBERS, *_OPTIONAL, *SAFETY_KEYS]
     unknown = [key for key in table if key not in known]
     if unknown:
@@ -80,7 +83,17 @@ def load_scanner(
     fields = {field: _number(path, table, key, factor) for key, (field, factor) in _NUMBERS.items()}
     fields |= {field: _number(path, table, key, factor) for key, (field, factor) in _OPTIONAL.items() if key in table}
     safety = safety_fields(path, table, asc)
+    if asc is not None:
+        overrides.append(f"--asc {asc if asc == EXAMPLE else _hashed(Path(asc).expanduser())}")
+    elif "asc" in table:
+        overrides.append(f"its coil file {_hashed(path.parent / table['asc'])}")
+    safety |= {"band_limit_is_own": "resonance_limit_mt_per_m" in table, "overrides": tuple(overrides)}
     return Scanner(**{key: table[key] for key in _TEXTS}, **fields, **safety)  # type: ignore[arg-type]
+
+
+def _hashed(path: Path) -> str:
+    """A file's name with the start of its SHA-256, since files of one name differ."""
+    return f"{path.name} (SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"
 
 
 def _find(name_or_path: str) -> Path:

@@ -62,11 +62,6 @@ def bending_bands(size: int) -> FloatArray:
     return bands
 
 
-def end_coefficients(k: ComplexArray, step: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-    """The two coefficients that make k and the gradient times the raster at an edge, (shots,) each."""
-    return k - step / 2, k + step / 2
-
-
 def as_plane(vectors: FloatArray) -> ComplexArray:
     """(..., 2) -> x + i y."""
     return np.asarray(vectors[..., 0] + 1j * vectors[..., 1])

@@ -47,19 +47,24 @@ def retime(
     dwell_s: float,
     echo_sample: int,
     fov_m: float,
+    like_per_m: FloatArray | None = None,
     fits: Callable[[int], bool] = lambda _: True,
 ) -> Retimed:
     """Play the paths (shots, samples, 2) 1/m as fast as amplitude, slew and sampling along the path allow.
 
-    ``dwell_s`` stays, so that no two samples are farther apart than 1/FOV along the path; the number of samples is the
-    least multiple of the ADC's divisor that ``fits``, as segments of the ADC ask. Echo, first and last sample keep
-    their k. Raises ``SeqoptError`` for an echo outside and where no number of samples fits.
+    ``dwell_s`` stays: no two samples are farther apart along the path than 1/FOV, or than those of ``like_per_m``
+    (shots, samples, 2) at that place, where the path began. The number of samples is the least multiple of the ADC's
+    divisor that ``fits``, as segments of the ADC ask. Echo, first and last sample keep their k.
+    Raises ``SeqoptError`` for an echo outside and where no number of samples fits.
     """
     if not 0 <= echo_sample < k_per_m.shape[1]:
         raise reject("echo sample", got=echo_sample, expected=f"0..{k_per_m.shape[1] - 1}", remedy="move it inside")
     limits = Limits.of(scanner)
-    curve = _Curves(k_per_m, echo_sample, fov_m)
-    top = min(limits.grad_hz_per_m, 1.0 / (fov_m * dwell_s))
+    apart = np.full((len(k_per_m), k_per_m.shape[1] - 1), 1.0 / fov_m)
+    if like_per_m is not None:
+        apart = np.maximum(apart, np.linalg.norm(np.diff(like_per_m, axis=1), axis=-1))
+    curve = _Curves(k_per_m, echo_sample, fov_m, apart / dwell_s)
+    top = limits.grad_hz_per_m
     slew = _HEADROOM * limits.slew_hz_per_m_per_s
     before, after = curve.halves_s(curve.speed(slew, np.full((curve.shots, 2), top)))
     echo = int(np.ceil(before.max() / dwell_s - 1e-6))
@@ -88,12 +93,14 @@ def path_distance(k_per_m: FloatArray, path_per_m: FloatArray) -> float:
 class _Curves:
     """Cubic splines through the samples, on points of one parameter: the old sample's number."""
 
-    def __init__(self, k_per_m: FloatArray, echo_sample: int, fov_m: float) -> None:
+    def __init__(self, k_per_m: FloatArray, echo_sample: int, fov_m: float, sampled_hz_per_m: FloatArray) -> None:
         self.shots, samples, _ = k_per_m.shape
         self.spline = CubicSpline(np.arange(samples), k_per_m, axis=1)
         fine = max(2, round(_POINTS / samples))
         self.parameter = np.linspace(0, samples - 1, fine * (samples - 1) + 1)
         self.echo = fine * echo_sample
+        steps = np.arange(samples - 1) + 0.5
+        self.sampled_hz_per_m = np.stack([np.interp(self.parameter, steps, row) for row in sampled_hz_per_m])
         first, second = self.spline(self.parameter, 1), self.spline(self.parameter, 2)
         size = np.maximum(np.linalg.norm(first, axis=-1), 1e-9 / fov_m)
         turn = np.abs(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
@@ -109,6 +116,7 @@ class _Curves:
     def speed(self, slew: float, top: FloatArray) -> FloatArray:
         """(shots, points) largest speed in Hz/m with a top speed (shots, 2) before and after the echo."""
         cap = np.where(np.arange(len(self.parameter)) <= self.echo, top[:, :1], top[:, 1:])
+        cap = np.minimum(cap, self.sampled_hz_per_m)
         square = np.ascontiguousarray(np.minimum(cap**2, slew / np.maximum(self.curvature_m, 1e-12)).T)
         last = len(square) - 1
         for here in range(last, 0, -1):

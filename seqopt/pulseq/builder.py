@@ -122,6 +122,11 @@ class SequenceBuilder:
             number = self._known[key] = len(self.shapes)
         return number
 
+    def waveform_shapes(self, edges: int) -> list[Shape]:
+        """Those of gradients with so many samples."""
+        numbers = {row[3] for row in self.gradients if len(row) == 6}
+        return [self.shapes[int(number) - 1] for number in numbers if self.shapes[int(number) - 1].samples == edges]
+
     def rf_shapes(self, event: Any) -> tuple[float, int, int, int]:
         """Peak in Hz and the numbers of magnitude, phase and time shape (0: regular) of a pulse by pypulseq."""
         signal = np.asarray(event.signal)
@@ -212,8 +217,7 @@ class SequenceBuilder:
         scanner, raster = self.scanner, self.scanner.grad_raster_s
         peak = float(np.abs(gradient).max(initial=0.0))
         grad_limit, slew_limit = scanner.max_grad_hz_per_m, scanner.max_slew_hz_per_m_per_s
-        steepest = float(np.sqrt((np.diff(gradient, axis=1) ** 2).sum(axis=-1).max(initial=0.0))) / raster
-        largest = float(np.sqrt((gradient**2).sum(axis=-1).max(initial=0.0)))
+        steepest, largest = _longest(np.diff(gradient, axis=1)) / raster, _longest(gradient)
         errors = [
             (peak * raster, _K_PER_M),
             (2 * peak, max(1e-6 * grad_limit, 0.01 * (grad_limit - largest))),
@@ -234,6 +238,11 @@ class SequenceBuilder:
         kind = event.type.upper()
         number = _number(self.labels.setdefault(kind, {}), (int(event.value), str(event.label)))
         return Event(EXT, number, 0.0, kind)
+
+
+def _longest(vectors: FloatArray) -> float:
+    """Length of the longest of (shots, edges, axes); einsum is several times faster than a sum over two axes."""
+    return float(np.sqrt(np.einsum("sea,sea->se", vectors, vectors).max(initial=0.0)))
 
 
 def nine_digits(value: float) -> float:

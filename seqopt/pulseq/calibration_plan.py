@@ -22,12 +22,17 @@ from seqopt.units import GAMMA_HZ_PER_T
 FloatArray = npt.NDArray[np.float64]
 
 LINES = 32
-"""Side of the low-resolution k-space of maps and b0, in 1/FOV."""
+"""Side of the low-resolution k-space of maps and b0, in 1/FOV: ESPIRiT's 24 (Uecker et al., MRM 71:990, 2014) and some
+more, since both of them are smooth over the field of view."""
 DUMMIES = 8
-"""Repetitions without readout at the start of each kind."""
+"""Repetitions without readout at the start of each kind: they take the steepest part of the way to the steady state,
+(cos(flip) E1)^n. What is left weights the lines smoothly, alike in all coils and echoes: it cancels in maps and b0."""
 SPOKE_REPEATS = 4
-_FAT_PPM = 3.5
-_LONGEST_SPACING_S = 5e-3  # of the two echoes; at low field fat and water need longer, and B0 varies less
+"""Of each spoke: averaging four halves the noise of a delay, in 16 repetitions altogether."""
+_FAT_PPM = 3.5  # methylene's shift from water (Dixon, Radiology 153:189, 1984)
+_LONGEST_SPACING_S = 5e-3
+"""Of the two echoes, whose phase difference tells frequencies to 1 / (2 spacing) apart: 100 Hz at least. Below 1.34 T
+fat and water are in phase later than this, but there B0 varies less and fat's shift is small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +157,7 @@ def _plan(frame: Frame, kind: str) -> KindPlan:
     shots = calibration_builders[kind](frame)
     gradient = 2 * np.array([shot.k_max_per_m for shot in shots]) / frame.readout_s
     largest = float(np.linalg.norm(gradient, axis=1).max())
-    rise = max(ceil_to(largest / (scanner.max_slew_hz_per_m_per_s * scanner.margin), raster), raster)
+    rise = max(ceil_to(largest / scanner.design_slew_hz_per_m_per_s, raster), raster)
     delay = ceil_to(max(rise, scanner.adc_dead_time_s), raster)
     read = Trapezoid(rise, ceil_to(delay + frame.readout_s - rise, raster), rise)
     to_echo = delay + (frame.samples // 2 + 0.5) * frame.dwell_s

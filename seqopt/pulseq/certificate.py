@@ -17,7 +17,7 @@ from seqopt.pulseq.checks_gradients import gradient_checks
 from seqopt.pulseq.checks_imaging import imaging_checks
 from seqopt.pulseq.checks_pns import pns_checks
 from seqopt.pulseq.checks_resonances import resonance_checks
-from seqopt.pulseq.checks_rf import rf_checks
+from seqopt.pulseq.checks_rf import relative_sar, rf_checks
 from seqopt.pulseq.checks_shapes import broken_shapes
 from seqopt.pulseq.checks_size import size_checks
 from seqopt.pulseq.checks_timing import timing_checks
@@ -36,7 +36,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (  # in the order of the certificate; a 
     resonance_checks,
     timing_checks,
     size_checks,
-    lambda played, scanner: (rf_checks(played, scanner), []),
+    rf_checks,
     lambda played, scanner: imaging_checks(played),
 )
 
@@ -87,7 +87,7 @@ def certify_played(
         checks += design_checks(played, design)
     else:
         skipped.append("k-space against a design: none was given")
-    summary = {**_summary(played), **largest}
+    summary = {**_summary(played), **largest, **relative_sar(played)}
     return _certificate(file, scanner, checks, (*skipped, *NEVER_CHECKED), summary), played
 
 
@@ -98,6 +98,7 @@ def _certificate(
         file=file.path.name,
         md5=file.md5,
         scanner=scanner.name,
+        overrides=scanner.overrides,
         checks=tuple(checks),
         not_checked=not_checked,
         summary={"version": ".".join(map(str, file.version)), "size_bytes": file.size_bytes, **summary},

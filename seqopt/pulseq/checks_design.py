@@ -19,7 +19,8 @@ from seqopt.pulseq.readback import PlayedSequence
 from seqopt.pulseq.readout_table import serves_image
 
 FloatArray = npt.NDArray[np.float64]
-K_LIMIT_CYCLES = 0.01
+K_LIMIT_CYCLES = 1e-3
+"""Of k and of what is left of a TR; the text of a .seq file keeps it to about 1e-5."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seqopt.core import Check
 from seqopt.pulseq.checks_extent import fov_of
-from seqopt.pulseq.readout_table import IntArray, ReadoutTable
+from seqopt.pulseq.readout_table import IntArray, ReadoutTable, image_from_block
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -86,9 +86,10 @@ def _is_shift(table: ReadoutTable, members: IntArray, phase_rad: FloatArray) -> 
 
 
 def _increment(table: ReadoutTable) -> str:
-    """How the phase of the excitations goes on, in words."""
-    pulses = [pulse for pulse in table.played.excitations if pulse.freq_hz == table.played.excitations[0].freq_hz]
-    phases = np.array([pulse.phase_rad for pulse in pulses])
+    """How the phase of the image's excitations of one slice goes on, in words; calibration scans start anew."""
+    first_block = image_from_block(table.played)
+    pulses = [pulse for pulse in table.played.excitations if pulse.block >= first_block]
+    phases = np.array([pulse.phase_rad for pulse in pulses if pulse.freq_hz == pulses[0].freq_hz])
     if len(phases) < 3:
         return ""
     first = np.exp(1j * np.diff(phases))

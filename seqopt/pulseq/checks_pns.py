@@ -139,6 +139,11 @@ def pns_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], l
             f"example coil, which is no real one, the sequence would reach {found.peak:.2f} of the limit{part}"
         ]
     limit = scanner.stimulation_limit
+    turned = []
+    if scanner.oblique == "vector" and found.peak <= limit < found.worst_orientation:
+        turned = [
+            f"PNS in other slice orientations: {found.worst_orientation:.2f} in the worst of {ORIENTATIONS} tried"
+        ]
     return [
         Check(
             name="pns.peak",
@@ -149,7 +154,7 @@ def pns_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], l
             where=_where(found, model),
             remedy=_remedy(found, limit),
         )
-    ], []
+    ], turned
 
 
 def _remedy(found: Stimulation, limit: float) -> str:

@@ -38,6 +38,7 @@ def _check(peak: BandPeak, meter: BandMeter, window_starts: dict[int, float], sc
         limit=round(hz_per_m_to_mt_per_m(limit), 4),
         unit="mT/m",
         where=f"{AXES[peak.axis]} at {peak.frequency_hz:.0f} Hz (band {peak.band.low_hz:g} to {peak.band.high_hz:g}), "
-        f"{start * 1e3:.1f} to {(start + WINDOW_S) * 1e3:.1f} ms",
+        f"{start * 1e3:.1f} to {(start + WINDOW_S) * 1e3:.1f} ms"
+        + ("" if scanner.band_limit_is_own else "; the limit is a convention and not published"),
         remedy="" if peak.amplitude <= limit else "change TR, echo spacing or readout so that it moves out of the band",
     )

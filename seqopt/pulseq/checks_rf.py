@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +37,11 @@ class _Pulse:
     """Integral of |B1|^2: Hz^2 s."""
 
 
-def rf_checks(played: PlayedSequence, scanner: Scanner) -> list[Check]:
-    """Each against the scanner's limit where it has one; a file without RF holds them all with a value of 0."""
-    pulses = {number: _measured(played, number, block) for number, block in _first_uses(played).items()}
+def rf_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], list[str]]:
+    """Each against its limit; a file without RF has nothing to check."""
+    pulses = _pulses(played)
+    if not pulses:
+        return [], ["RF peak, frequency offset, dead time and ringdown: no RF is played"]
     offsets = {
         number: abs(one.event.freq_hz + one.event.freq_ppm * 1e-6 * GAMMA_HZ_PER_T * scanner.field_t)
         for number, one in pulses.items()
@@ -46,7 +49,11 @@ def rf_checks(played: PlayedSequence, scanner: Scanner) -> list[Check]:
     out = [_peak(played, pulses, scanner), _offset(played, pulses, offsets, scanner)]
     if played.file.version >= (1, 5, 0):
         out.append(_use(played, pulses))
-    return [*out, _block_pulses(played, pulses), _power(played, pulses)]
+    return [*out, _block_pulses(played, pulses)], []
+
+
+def _pulses(played: PlayedSequence) -> dict[int, _Pulse]:
+    return {number: _measured(played, number, block) for number, block in _first_uses(played).items()}
 
 
 def _first_uses(played: PlayedSequence) -> dict[int, int]:
@@ -68,13 +75,11 @@ def _measured(played: PlayedSequence, number: int, block: int) -> _Pulse:
 
 
 def _peak(played: PlayedSequence, pulses: dict[int, _Pulse], scanner: Scanner) -> Check:
-    number = max(pulses, key=lambda n: pulses[n].peak_hz, default=0)
-    worst = pulses[number].peak_hz if pulses else 0.0
+    number = max(pulses, key=lambda n: pulses[n].peak_hz)
+    worst = pulses[number].peak_hz
     held = worst <= scanner.max_b1_hz * (1 + 1e-6)
-    where = ""
-    if pulses:
-        at = played.place(pulses[number].block, pulses[number].peak_at_s)
-        where = f"RF {number}, {at}: {worst / _HZ_PER_UT:.3f} uT"
+    at = played.place(pulses[number].block, pulses[number].peak_at_s)
+    where = f"RF {number}, {at}: {worst / _HZ_PER_UT:.3f} uT"
     return Check(
         name="rf.peak_b1", held=held, value=round(worst, 4), limit=round(scanner.max_b1_hz, 4), unit="Hz", where=where,
         remedy="" if held else "use a longer pulse or a smaller flip angle",
@@ -82,12 +87,12 @@ def _peak(played: PlayedSequence, pulses: dict[int, _Pulse], scanner: Scanner) -
 
 
 def _offset(played: PlayedSequence, pulses: dict[int, _Pulse], offsets: dict[int, float], scanner: Scanner) -> Check:
-    number = max(offsets, key=lambda n: offsets[n], default=0)
-    worst = offsets.get(number, 0.0)
+    number = max(offsets, key=lambda n: offsets[n])
+    worst = offsets[number]
     held = worst <= scanner.max_rf_offset_hz * (1 + 1e-6)
     return Check(
         name="rf.frequency_offset", held=held, value=round(worst, 4), limit=round(scanner.max_rf_offset_hz, 4),
-        unit="Hz", where=f"RF {number}, {played.place(pulses[number].block)}" if pulses else "",
+        unit="Hz", where=f"RF {number}, {played.place(pulses[number].block)}",
         remedy="" if held else "bring the slices closer together",
     )  # fmt: skip
 
@@ -117,11 +122,15 @@ def _block_pulses(played: PlayedSequence, pulses: dict[int, _Pulse]) -> Check:
     return list_check("rf.block_pulses", problems if len(lengths) > 1 else [], "two-point shapes of one length", remedy)
 
 
-def _power(played: PlayedSequence, pulses: dict[int, _Pulse]) -> Check:
+def relative_sar(played: PlayedSequence) -> dict[str, Any]:
     """Largest mean over 10 s of the integral of |B1|^2, in block pulses of 1 ms and 180 degrees a second.
 
-    Twice the value is twice the power in the same coil and person; what it is in W/kg only the scanner knows.
+    Twice the value is twice the power in the same coil and person; what it is in W/kg only the scanner knows, so that
+    no limit can be compared with it: entries of a certificate's summary.
     """
+    pulses = _pulses(played)
+    if not pulses:
+        return {}
     ids = played.file.blocks[:, 2]
     playing = np.flatnonzero(ids)
     table = np.zeros(int(ids.max(initial=0)) + 1)
@@ -131,13 +140,9 @@ def _power(played: PlayedSequence, pulses: dict[int, _Pulse]) -> Check:
     times = played.starts_s[playing]
     window = min(SAR_WINDOW_S, max(played.duration_s, 1e-9))
     sums = total[np.searchsorted(times, times + window)] - total[:-1]
-    at = int(np.argmax(sums)) if len(sums) else 0
-    value = float(sums.max(initial=0.0)) / window / REFERENCE_HZ
-    where = ""
-    if len(playing):
-        mean = total[-1] / max(played.duration_s, 1e-9) / REFERENCE_HZ
-        where = f"the {window:g} s from {played.place(int(playing[at]))}; {mean:.4g} over the whole file"
-    return Check(
-        name="rf.relative_sar", held=True, value=float(f"{value:.6g}"), limit="none published",
-        unit="1 ms 180 degree block pulses a second", where=where,
-    )  # fmt: skip
+    at = int(np.argmax(sums))
+    mean = total[-1] / max(played.duration_s, 1e-9) / REFERENCE_HZ
+    return {
+        "relative_sar_1ms_180_pulses_per_s": float(f"{float(sums[at]) / window / REFERENCE_HZ:.6g}"),
+        "relative_sar_where": f"the {window:g} s from {played.place(int(playing[at]))}; {mean:.4g} over the whole file",
+    }

@@ -50,6 +50,8 @@ def timing_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check]
         ),
     ]  # fmt: skip
     out += _dead_times(played, scanner)
+    if not played.readouts:
+        return out, ["ADC dead times, samples and equality: no ADC is played"]
     return out + _adc_sizes(played, scanner), []
 
 
@@ -148,14 +150,15 @@ def _dead_times(played: PlayedSequence, scanner: Scanner) -> list[Check]:
         values: FloatArray = np.array([measure(number) for number in numbers.tolist()])[inverse.reshape(-1)]
         return values
 
-    def smallest(name: str, at: npt.NDArray[np.intp], spans_s: FloatArray, limit_s: float, remedy: str) -> Check:
-        worst = int(np.argmin(spans_s)) if len(at) else 0
-        held = not len(at) or bool(spans_s[worst] >= limit_s - _EPS_S)
-        return Check(
-            name=name, held=held, value=round(float(spans_s[worst]) * 1e6, 4) if len(at) else "none played",
-            limit=limit_s * 1e6, unit="us", where=f"shortest: {played.place(int(at[worst]))}" if len(at) else "",
-            remedy="" if held else remedy,
-        )  # fmt: skip
+    def smallest(name: str, at: npt.NDArray[np.intp], spans_s: FloatArray, limit_s: float, remedy: str) -> list[Check]:
+        if not len(at):
+            return []
+        worst = int(np.argmin(spans_s))
+        held = bool(spans_s[worst] >= limit_s - _EPS_S)
+        return [Check(
+            name=name, held=held, value=round(float(spans_s[worst]) * 1e6, 4), limit=limit_s * 1e6, unit="us",
+            where=f"shortest: {played.place(int(at[worst]))}", remedy="" if held else remedy,
+        )]  # fmt: skip
 
     file = played.file
     rf_delays = of(2, rf, lambda number: file.rf[number].delay_s)
@@ -164,12 +167,12 @@ def _dead_times(played: PlayedSequence, scanner: Scanner) -> list[Check]:
     adc_ends = of(6, adc, lambda n: file.adc[n].delay_s + file.adc[n].samples * file.adc[n].dwell_s)
     rf_rest, adc_rest = played.durations_s[rf] - rf_ends, played.durations_s[adc] - adc_ends
     return [
-        smallest("timing.rf_dead_time", rf, rf_delays, scanner.rf_dead_time_s, "delay the RF more"),
-        smallest("timing.rf_ringdown", rf, rf_rest, scanner.rf_ringdown_time_s, "lengthen the block after the RF"),
-        smallest(
+        *smallest("timing.rf_dead_time", rf, rf_delays, scanner.rf_dead_time_s, "delay the RF more"),
+        *smallest("timing.rf_ringdown", rf, rf_rest, scanner.rf_ringdown_time_s, "lengthen the block after the RF"),
+        *smallest(
             "timing.adc_dead_time_before", adc, adc_delays, scanner.adc_dead_time_s, "open the ADC later in its block"
         ),
-        smallest(
+        *smallest(
             "timing.adc_dead_time_after", adc, adc_rest, scanner.adc_dead_time_s, "lengthen the block after the ADC"
         ),
         list_check(

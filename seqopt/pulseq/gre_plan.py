@@ -74,8 +74,8 @@ def make_plan(design: TrajectoryDesign) -> GrePlan:
 
     to_echo = lobes.before_s + design.echo_time_in_block_s
     first = excitation(scanner, protocol, geometry, echo_in_block_s=None)
-    pause("echo time", protocol.te_s, first.block_s - first.centre_s + to_echo, block)  # refuses
-    te = pulse.block_s - pulse.centre_s + to_echo
+    pause("echo time", protocol.te_s, _from_centre_s(first) + to_echo, block)  # refuses
+    te = _from_centre_s(pulse) + to_echo
     te_delay = pause("echo time", protocol.te_s, te, block)
     slot = pulse.block_s + te_delay + lobes.before_s + readout + lobes.after_s
     min_tr = slot * geometry.slices
@@ -85,7 +85,7 @@ def make_plan(design: TrajectoryDesign) -> GrePlan:
     timing = SequenceTiming(
         te_s=round(te + te_delay, 10),
         tr_s=round(min_tr + tr_delay, 10),
-        min_te_s=round(first.block_s - first.centre_s + to_echo, 10),
+        min_te_s=round(_from_centre_s(first) + to_echo, 10),
         min_tr_s=round(min_tr, 10),
         scan_time_s=round(start_s(noise, block) + added_time_s(design, pulse) + passes * (min_tr + tr_delay), 9),
         excitations=added_excitations(design) + passes * geometry.slices,
@@ -125,13 +125,34 @@ def excitation(
     if protocol.te_s is None or echo_in_block_s is None:
         return early
     block, raster = scanner.block_raster_s, scanner.rf_raster_s
-    missing = protocol.te_s - (early.block_s - early.centre_s + echo_in_block_s)
+    missing = protocol.te_s - (_from_centre_s(early) + echo_in_block_s)
     late = round((-missing % block) / raster) * raster
     if late < 0.5 * raster or late > block - 0.5 * raster:
         return early
     return slice_pulse(
         scanner, protocol, geometry, flip_rad=protocol.flip_rad, duration_s=protocol.rf_duration_s, late_s=late
     )
+
+
+def rasters_to_adc(scanner: Scanner, protocol: Protocol, pulse: SlicePulse, *, adc_to_echo_s: float) -> int | None:
+    """Gradient rasters that the wanted TE leaves between the pulse's block and the ADC; None without a wanted TE."""
+    if protocol.te_s is None:
+        return None
+    return int(np.floor((protocol.te_s - _from_centre_s(pulse) - adc_to_echo_s) / scanner.grad_raster_s + 1e-6))
+
+
+def rasters_after_pulse(scanner: Scanner, protocol: Protocol, geometry: Geometry, pulse: SlicePulse) -> int | None:
+    """Gradient rasters that the wanted TR leaves each slice after the pulse's block; None without a wanted TR."""
+    if protocol.tr_s is None:
+        return None
+    block = scanner.block_raster_s
+    slot = np.floor(protocol.tr_s / geometry.slices / block + 1e-6) * block - pulse.block_s
+    return int(np.floor(slot / scanner.grad_raster_s + 1e-6))
+
+
+def _from_centre_s(pulse: SlicePulse) -> float:
+    """From where TE begins to the end of the pulse's block."""
+    return pulse.block_s - pulse.centre_s
 
 
 def spoiler_area_per_m(protocol: Protocol, geometry: Geometry) -> float:

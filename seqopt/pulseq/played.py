@@ -77,10 +77,3 @@ class Readout:
         """The sample on which |k_xy| is smallest."""
         k = self.local_moment_per_m[:, :2] + self.offset_per_m[:2]
         return int(np.argmin((k * k).sum(axis=1)))
-
-    @property
-    def echo_time_s(self) -> float:
-        """Time of the echo sample after the centre of the last excitation; NaN for a noise readout."""
-        if self.excitation is None:
-            return float("nan")
-        return self.start_s + (self.echo_sample + 0.5) * self.dwell_s - self.excitation.centre_s

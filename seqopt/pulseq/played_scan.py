@@ -51,7 +51,7 @@ def played_scan(path: Path) -> PlayedScan:
 
 
 def _require_flat(path: Path, readouts: list[Readout]) -> None:
-    extents = {}
+    extents: dict[tuple[float, ...], Readout] = {}
     for readout in readouts:
         extents.setdefault((id(readout.local_moment_per_m), *readout.offset_per_m.tolist()), readout)
     reach = np.max([np.abs(readout.k_per_m).max(axis=0) for readout in extents.values()], axis=0)

@@ -63,11 +63,6 @@ class ReadoutTable:
         return np.array([readout.dwell_s for readout in self.readouts])
 
     @cached_property
-    def excitation_ids(self) -> IntArray:
-        """(n,) index of each readout's excitation, -1 for none."""
-        return np.array([readout.excitation_index for readout in self.readouts], dtype=np.int64)
-
-    @cached_property
     def offsets_per_m(self) -> FloatArray:
         """(n, 3) k at the start of each readout's block."""
         return np.array([readout.offset_per_m for readout in self.readouts]).reshape(-1, 3)

@@ -74,9 +74,9 @@ def plain_column(text: bytes, rows: int) -> FloatArray | None:
     head = f"%%MatrixMarket matrix array real general\n{rows} 1\n".encode()
     try:
         values: FloatArray = mmread(BytesIO(head + text))[:, 0]
-    except ValueError:
-        return None
-    return values
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError):
+        return None  # reading line by line names the one that is wrong
+    return values if len(values) == rows else None
 
 
 def _is_plain(text: bytes) -> bool:

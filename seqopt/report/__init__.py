@@ -5,7 +5,17 @@ from seqopt.report.attribution_figure import AttributionColumn, attribution_figu
 from seqopt.report.curves import curves_figure
 from seqopt.report.evaluation_figure import evaluation_figure
 from seqopt.report.figures import trajectories_figure, waveforms_figure
-from seqopt.report.html import LimitRow, QualityRow, Report, ReportFigure, ReportTable, TimingRow, render_report
+from seqopt.report.html import (
+    LimitRow,
+    QualityRow,
+    Report,
+    ReportFigure,
+    ReportTable,
+    TimingRow,
+    render_certificate,
+    render_page,
+    render_report,
+)
 from seqopt.report.image_figures import images_figure, psf_figure
 from seqopt.report.mask_figures import (
     MaskColumn,
@@ -35,6 +45,8 @@ __all__ = [
     "mask_images_figure",
     "mask_scores_figure",
     "psf_figure",
+    "render_certificate",
+    "render_page",
     "render_report",
     "strips_figure",
     "target_figure",

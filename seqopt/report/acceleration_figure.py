@@ -66,16 +66,21 @@ def _line(axis: Any, number: int, name: str, curve: MaskCurve) -> None:
 
 
 def _path(axis: Any, number: int, name: str, x: Sequence[float], y: Sequence[float]) -> None:
-    """One mask's path in its colour and mark; the first is ours and stands out."""
-    ours = number == 0
+    """One mask's path in its colour and mark; the first is ours and stands out.
+
+    The second, its closest rival, lies on top in dashes and hollow marks, so that both show where they coincide.
+    """
+    ours, rival = number == 0, number == 1
     axis.plot(
         x,
         y,
         color=COLOURS[number % len(COLOURS)],
         marker=MARKERS[number % len(MARKERS)],
         markersize=5 if ours else 4,
+        markerfacecolor="white" if rival else None,
         linewidth=OURS_WIDTH if ours else 1.3,
-        zorder=4 if ours else 3,
+        linestyle="--" if rival else "-",
+        zorder=4 if ours else 5 if rival else 3,
         label=name,
     )
 

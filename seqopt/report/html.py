@@ -104,10 +104,47 @@ def render_report(report: Report) -> str:
         _section("Files", _list(report.files, code=True)) if report.files else "",
         _section("Provenance", _mapping_table(report.provenance)) if report.provenance else "",
     ]
+    return _page(report.title, parts)
+
+
+def render_certificate(
+    certificate: Certificate, *, lead: str, limits: Sequence[LimitRow], figures: Sequence[ReportFigure]
+) -> str:
+    """The page of one sequence file: what did not hold first, then every check, what was not checked, and figures."""
+    parts = [
+        f"<header><h1>{escape(certificate.file)}</h1><p class='lead'>{escape(lead)}</p>",
+        f"{_verdict(certificate)}</header>",
+        _section("Certificate", _certificate(certificate)),
+        _section("Not checked", _list(certificate.not_checked)) if certificate.not_checked else "",
+        _section("Against the scanner's limits", _limits_table(limits)) if limits else "",
+        *(_figure(figure) for figure in figures),
+    ]
+    return _page(certificate.file, parts)
+
+
+def render_page(
+    title: str,
+    lead: str,
+    *,
+    tables: Sequence[ReportTable] = (),
+    lists: Mapping[str, Sequence[str]] | None = None,
+    figures: Sequence[ReportFigure] = (),
+) -> str:
+    """A page of tables, lists of sentences (those that are not empty) and figures, in that order."""
+    parts = [
+        f"<header><h1>{escape(title)}</h1><p class='lead'>{escape(lead)}</p></header>",
+        *(_section(table.title, _any_table(table)) for table in tables),
+        *(_section(name, _list(items)) for name, items in (lists or {}).items() if items),
+        *(_figure(figure) for figure in figures),
+    ]
+    return _page(title, parts)
+
+
+def _page(title: str, parts: Sequence[str]) -> str:
     body = "\n".join(part for part in parts if part)
     head, rest = PAGE.split("@TITLE@")
     before, after = rest.split("@BODY@")  # cut before anything is filled in, so that no text passes for a mark
-    return "".join((head, escape(report.title), before, body, after))
+    return "".join((head, escape(title), before, body, after))
 
 
 def show_number(value: object, *, signed: bool = False) -> str:
@@ -196,21 +233,21 @@ def _verdict(certificate: Certificate) -> str:
     kind = "good" if not failed else "bad"
     return (
         f"<p class='verdict'><span class='{kind}'>{text}</span> for <code>{escape(certificate.file)}</code> "
-        f"against scanner profile <b>{escape(certificate.scanner)}</b></p>"
+        f"against scanner profile <b>{escape(certificate.against)}</b></p>"
     )
 
 
 def _certificate(certificate: Certificate) -> str:
     def cells(check: Check) -> list[str]:
         mark = "<span class='good'>held</span>" if check.held else "<span class='bad'>not held</span>"
-        note = "; ".join(text for text in (check.where, "" if check.held else check.remedy) if text)
+        note = "; ".join(text for text in (check.where, check.remedy if check.is_spelled_out else "") if text)
         shown = (show_number(check.value), show_number(check.limit), check.unit, note)
         return [mark, f"<code>{escape(check.name)}</code>", *map(escape, shown)]
 
     head = ("Result", "Check", "Value", "Limit", "Unit", "Worst place")
     table = _table(head, map(cells, certificate.checks), numbers=(2, 3))
-    failed = certificate.failures
-    first = _table(head, map(cells, failed), numbers=(2, 3)) if failed else ""
+    spelled_out = sorted((check for check in certificate.checks if check.is_spelled_out), key=lambda check: check.held)
+    first = _table(head, map(cells, spelled_out), numbers=(2, 3)) if spelled_out else ""
     measured = _mapping_table({"MD5": certificate.md5, **certificate.summary})
     return (
         f"<p>Every number was measured on the written file <code>{escape(certificate.file)}</code>.</p>{first}"

@@ -20,7 +20,7 @@ from seqopt.report.style import FAINT, FIXED, INK, LEARNED, WIDTH_IN, new_figure
 AnyArray = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 CLASS_COLOURS = ("#000000", "#4fb3d9", "#e8a13a", "#f2f2f2", "#c25b8a", "#7fbf6b", "#8d77c9", "#d9d04f")
-ERROR_GAIN = 5
+ERROR_GAINS = (1, 2, 5, 10, 20, 50)
 
 
 @styled
@@ -40,13 +40,12 @@ def strips_figure(masks: Mapping[str, BoolArray], calibration: int, order: AnyAr
     ramp = matplotlib.colormaps["plasma"]
     for row, mask in enumerate(masks.values()):
         lines = np.flatnonzero(mask)
+        colours = [INK] * len(lines)
         if row == 0:
             entered = {int(line): rank for rank, line in enumerate(order[:shots])}
             colours = [to_hex(ramp(0.86 * entered.get(int(line), shots) / max(shots - 1, 1))) for line in lines]
-        else:
-            colours = [INK] * len(lines)
-        width = max(0.8, min(2.6, 330.0 / size))
-        axis.vlines(lines - size // 2, row - 0.36, row + 0.36, colors=colours, linewidth=width, zorder=2)
+        # a line is as wide as its distance from the next: neighbours make a block
+        axis.bar(lines - size // 2, 0.72, width=1.0, bottom=row - 0.36, color=colours, linewidth=0, zorder=2)
         axis.axhline(row + 0.5, color="#dde3ea", linewidth=0.6, zorder=1)
     axis.set_yticks(range(len(masks)), list(masks))
     axis.tick_params(axis="y", length=0)
@@ -56,7 +55,7 @@ def strips_figure(masks: Mapping[str, BoolArray], calibration: int, order: AnyAr
             matplotlib.colors.Normalize(1, shots), ListedColormap(ramp(np.linspace(0, 0.86, 256)))
         )
         bar = figure.colorbar(scale, ax=axis, pad=0.015, aspect=16, shrink=0.9)
-        bar.set_label(f"{next(iter(masks))}: entered as number")
+        bar.set_label(f"{next(iter(masks))}: place in the nested order")
         bar.outline.set_visible(False)
     return figure
 
@@ -71,7 +70,7 @@ class MaskColumn:
     image: AnyArray
     """(y, x) reconstruction"""
     score: str
-    """Line of text below."""
+    """Text below, of one line or more."""
     classes: AnyArray | None = None
     """(y, x) class numbers that the network found."""
     verdict: str = ""
@@ -87,16 +86,19 @@ def mask_images_figure(
     classes: Sequence[str] = (),
     truth_verdict: str = "",
 ) -> Figure:
-    """The truth and each mask as columns: k-space lines, image, error x5, and what was segmented where it was.
+    """The truth and each mask as columns: k-space lines, image, error, and what was segmented where it was.
 
-    In: (y, x) truth and, for segmentation, its labels (y, x) with the names of their classes.
+    In: (y, x) truth and, for segmentation, its labels (y, x) with the names of their classes. All images share one
+    scale, and all errors one that is brighter by a named factor: the largest that does not clip the middle mask's.
     """
     top = max(float(np.quantile(truth, 0.998)), 1e-30)
     rows, cols = object_window(truth[None])
     segmented = labels is not None and all(column.classes is not None for column in columns)
     aspect = (rows.stop - rows.start) / (cols.stop - cols.start)
-    names = ["k-space", "image", f"|error| \u00d7{ERROR_GAIN}", *(["segmented"] if segmented else [])]
-    text_lines = 1 + any(column.verdict for column in columns)
+    gain = _error_gain(truth, columns, top)
+    names = ["lines (ky)", "image", f"|error| \u00d7{gain}", *(["segmented"] if segmented else [])]
+    below = ["\n".join(filter(None, (column.score, column.verdict))) for column in columns]
+    text_lines = 1 + max((text.count("\n") for text in below), default=0)
     figure, panels = _grid(names, 1 + len(columns), aspect, bottom_in=0.12 + 0.17 * text_lines)
     colours = ListedColormap([CLASS_COLOURS[number % len(CLASS_COLOURS)] for number in range(max(len(classes), 1))])
     for place, column in enumerate([None, *columns]):
@@ -117,7 +119,7 @@ def mask_images_figure(
             if not segmented:
                 _say(panels[2][place], truth_verdict)
         else:
-            error = ERROR_GAIN * np.abs(image - truth)[rows, cols]
+            error = gain * np.abs(image - truth)[rows, cols]
             panels[2][place].imshow(error, cmap="inferno", vmin=0.0, vmax=top, aspect="auto")
         if segmented:
             assert found is not None
@@ -131,13 +133,19 @@ def mask_images_figure(
             )
         panels[0][place].set_title("Truth" if column is None else column.name, loc="center", fontsize=9)
         if column is not None:
-            panels[-1][place].set_xlabel("\n".join(filter(None, (column.score, column.verdict))), fontsize=8.5)
+            panels[-1][place].set_xlabel(below[place - 1], fontsize=8.5)
     if segmented:
         for number, name in enumerate(classes[1:], start=1):  # the legend stands where the truth has no error
             colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
             panels[2][0].plot([], [], "s", color=colour, markeredgecolor=FAINT, label=name)
         panels[2][0].legend(loc="center", fontsize=9, handletextpad=0.3)
     return figure
+
+
+def _error_gain(truth: AnyArray, columns: Sequence[MaskColumn], top: float) -> int:
+    """How much brighter errors are shown than images: nearly all pixels of the middle mask stay below the top."""
+    shown = np.median([np.quantile(np.abs(column.image - truth), 0.98) for column in columns] or [top])
+    return max((gain for gain in ERROR_GAINS if gain * shown <= top), default=1)
 
 
 def _say(panel: Any, text: str) -> None:
@@ -181,7 +189,7 @@ def target_figure(curve: Sequence[tuple[int, float]], *, shots: int, lines: int,
         text = f"{shots} lines (x{lines / shots:.3g}): {own[0]:.4g}"
         axis.plot([shots], own[:1], "o", color=FIXED, markersize=8, zorder=3, label=text)
         axis.legend(loc="upper right" if values[0] >= values[-1] else "lower right")
-    axis.set(xlabel="lines", ylabel=f"loss: {name}")
+    axis.set(xlabel="acquired lines", ylabel=name)
     axis.set_title("Target over the training images as lines enter")
     axis.grid(True)
     axis.margins(x=0.04, y=0.12)
@@ -190,20 +198,22 @@ def target_figure(curve: Sequence[tuple[int, float]], *, shots: int, lines: int,
 
 
 @styled
-def mask_scores_figure(scores: Mapping[str, Mapping[str, AnyArray]], *, quantity: str) -> Figure:
-    """Each mask's scores image by image, with their mean: one panel a judge.
+def mask_scores_figure(
+    scores: Mapping[str, Mapping[str, AnyArray]], *, quantity: str, reference: str | None = None
+) -> Figure:
+    """Each mask's scores image by image, with their mean: one panel a judge, all on one scale.
 
-    In: judge -> mask -> (images,).
+    In: judge -> mask -> (images,); the mask that is no competitor but the ``reference``.
     """
     if not scores:
         raise SeqoptError("scores: got none, expected one judge or more; leave the figure out")
     masks = list(next(iter(scores.values())))
     figure = new_figure(0.9 + 0.36 * len(masks))
-    axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(scores), sharex=True, sharey=True, squeeze=False)[0]
     for axis, (judge, found) in zip(axes, scores.items(), strict=True):
         for name, values in found.items():
             row = masks.index(name)  # a judge may lack a mask
-            colour = LEARNED if row == 0 else FIXED
+            colour = FAINT if name == reference else LEARNED if row == 0 else FIXED
             spread = row + 0.24 * np.sin(2.4 * np.arange(len(values)))  # apart, and the same each time
             axis.plot(values, spread, ".", color=colour, alpha=0.5, markersize=6, markeredgewidth=0)
             axis.plot([values.mean()], [row], "|", color=colour, markersize=17, markeredgewidth=2.4)
@@ -221,10 +231,10 @@ def mask_scores_figure(scores: Mapping[str, Mapping[str, AnyArray]], *, quantity
         axis.set_title(judge)
         axis.set_xlabel(quantity)
         axis.set_ylim(len(masks) - 0.5, -0.5)
-        every = np.concatenate(list(found.values()))
-        low, high = float(every.min()), float(every.max())
-        axis.set_xlim(low - 0.06 * (high - low + 1e-6), high + 0.28 * (high - low + 1e-6))  # the numbers stand there
         axis.grid(True, axis="x")
         axis.tick_params(axis="y", length=0)
+    every = np.concatenate([values for found in scores.values() for values in found.values()])
+    low, high = float(every.min()), float(every.max())
+    axes[0].set_xlim(low - 0.06 * (high - low + 1e-6), high + 0.28 * (high - low + 1e-6))  # the numbers stand there
     axes[0].set_yticks(range(len(masks)), masks)
     return figure

@@ -14,6 +14,9 @@ from seqopt.errors import SeqoptError
 from seqopt.workflows.store import replacing
 
 FORMAT = "seqopt-checkpoint-1"
+_OF_THE_PROJECTION = ("largest_move_per_fov", "time_optimal")
+"""Settings that matter once the trajectory is learned: they may change until something stands on its projection."""
+_ON_THE_PROJECTION = " learned"  # how the stages end that train on the projected trajectory
 
 
 class Checkpoint:
@@ -57,10 +60,14 @@ class Checkpoint:
         if request != self.request:
             ours, theirs = json.loads(self.request), json.loads(request)
             changed = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
-            raise SeqoptError(
-                f"the interrupted run had other settings ({', '.join(changed)}); "
-                "repeat its options to resume, or start anew with --overwrite"
-            )
+            if self._projected() or not set(changed) <= {*_OF_THE_PROJECTION}:
+                raise SeqoptError(
+                    f"the interrupted run had other settings ({', '.join(changed)}); "
+                    "repeat its options to resume, or start anew with --overwrite"
+                )
+
+    def _projected(self) -> bool:
+        return any(stage.endswith(_ON_THE_PROJECTION) for stage in (*self.finished, self.stage))
 
     def save(self, stage: str, state: Any) -> None:
         """Keep the state of the stage under way."""

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from seqopt.core import Certificate, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.learn.parallel import World, alone, join
-from seqopt.pulseq.gre import plan_gre
+from seqopt.pulseq.gre import build_gre, plan_gre
 from seqopt.recon.in_loop import CgSense
+from seqopt.workflows.certified import certify_unwritten
+from seqopt.workflows.design_notices import baseline_notices
 from seqopt.workflows.design_outcome import DesignOutcome
 from seqopt.workflows.design_output import write_design
-from seqopt.workflows.design_request import DesignRequest, slowest
+from seqopt.workflows.design_request import DesignRequest
 from seqopt.workflows.design_setup import choose_device, images_and_coils, prepare_folder
 from seqopt.workflows.judging import judge, tune
 from seqopt.workflows.learning import learn, make_recon, make_sampling
@@ -37,17 +39,21 @@ def design(
     watch: Watch = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
     world: World = alone,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[DesignOutcome, Certificate | None]:
     """Learn, project, judge, write and certify one design into ``request.out``.
 
     ``stop`` is asked after each step; when true, a checkpoint is written and `InterruptedRunError` raised. Everything
     random depends on the seed and the step only, so that a resumed run ends where the unbroken one would have. Of
-    several processes the first one writes, and it alone returns a certificate.
+    several processes the first one writes, and it alone returns a certificate. ``tell`` hears before the training that
+    already the fixed trajectory's sequence breaks a limit; without it nobody looks.
     """
     initial = request.initial()
-    fixed = request.designed(initial.k_per_m, initial)
-    _check_timing(fixed)
+    fixed = request.baseline()
+    check_timing(fixed)
     run = _begin(request, watch, stop, world)
+    if tell is not None and world.is_first and not request.resume:
+        _forewarn(fixed, tell)
     make_sampling(run, initial), make_recon(run, CgSense())  # what does not fit is refused before the time is spent
     run.task = task_of(run)
 
@@ -77,25 +83,30 @@ def judge_baseline(
     request: DesignRequest, *, watch: Watch = lambda *_: None, stop: Callable[[], bool] = lambda: False
 ) -> None:
     """Judge the initial trajectory alone, as `design` judges its fixed one; leaves design.h5 and scores.json."""
-    initial = request.initial()
-    fixed = request.designed(initial.k_per_m, initial)
+    fixed = request.baseline()
     run = _begin(request, watch, stop, alone)
     run.task = task_of(run)
     found = judge(run, "fixed", fixed, tune(run, fixed))
     scores = {name: {"fixed": one} for name, one in found.scores.items()}
-    write_scores(request.out / "scores.json", request, scores, seconds=run.checkpoint.spent_s)
+    write_scores(request.out / "scores.json", request, scores, {"fixed": fixed}, seconds=run.checkpoint.spent_s)
     save_design(request.out / "design.h5", fixed, networks=found.networks)
     run.checkpoint.remove()
 
 
-def _check_timing(fixed: TrajectoryDesign) -> None:
+def check_timing(fixed: TrajectoryDesign) -> None:
     """Refuse a TE, TR or flip angle that cannot be: now, not after the training."""
     try:
-        plan_gre(slowest(fixed))
+        plan_gre(fixed)
     except SeqoptError as error:
         raise SeqoptError(
-            f"{error} (that fits whatever is learned; without --te and --tr you get the shortest)"
+            f"{error} (of the fixed trajectory, to which the learned one keeps; without --te and --tr you get the "
+            "shortest)"
         ) from error
+
+
+def _forewarn(fixed: TrajectoryDesign, tell: Callable[[str], None]) -> None:
+    for notice in baseline_notices(certify_unwritten(build_gre(fixed)[0], fixed)):
+        tell(f"{notice}. The learned one starts from it; training goes on.")
 
 
 def _begin(request: DesignRequest, watch: Watch, stop: Callable[[], bool], world: World) -> Run:

@@ -13,6 +13,7 @@ from seqopt.core import Certificate, Scanner, TrajectoryDesign
 from seqopt.learn.evaluate import Scores
 from seqopt.pulseq.gre import SequenceTiming
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
+from seqopt.workflows.design_notices import baseline_notices, played_notices
 from seqopt.workflows.scores import METRICS
 
 
@@ -35,6 +36,13 @@ class DesignOutcome:
     counts: Mapping[str, int]
     timing: Mapping[str, SequenceTiming] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    baseline: Certificate | None = None
+    """Of the fixed trajectory's file."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What is to be known beside the numbers, in sentences."""
+        return [*played_notices(self.learned.provenance), *baseline_notices(self.baseline)]
 
     def gain_db(self, judge: str) -> float:
         """Mean PSNR, learned minus fixed."""
@@ -73,21 +81,38 @@ def learning_rows(outcome: DesignOutcome, scanner: Scanner) -> list[tuple[str, f
             hz_per_m_per_s_to_t_per_m_per_s(limits[1]),
             "T/m/s",
         ),
-        ("largest move by the projection", outcome.learned.provenance["projection"]["moved_max_per_fov"], 0.0, "1/FOV"),
     ]
     if "raw_joint_gap_per_fov" in facts:
-        rows.insert(2, ("largest gap where segments meet", facts["raw_joint_gap_per_fov"], 0.0, "1/FOV"))
+        rows.append(("largest gap where segments meet", facts["raw_joint_gap_per_fov"], 0.0, "1/FOV"))
     return rows
 
 
+def projection_rows(outcome: DesignOutcome) -> list[tuple[str, float, float, str]]:
+    """How far what is played lies from what was learned: name, value, no limit (0), unit."""
+    retimed = outcome.learned.provenance.get("time_optimal")
+    if retimed is None:
+        moved = outcome.learned.provenance["projection"]["moved_max_per_fov"]
+        return [("largest move by the projection", moved, 0.0, "1/FOV")]
+    return [
+        ("largest move by a projection without re-timing", retimed["moved_max_without_per_fov"], 0.0, "1/FOV"),
+        ("distance from the learned path, re-timed", retimed["distance_from_path_per_fov"], 0.0, "1/FOV"),
+    ]
+
+
 def timing_rows(outcome: DesignOutcome) -> list[tuple[str, float, float, str]]:
-    """TE, TR and scan time: name, fixed, learned, unit. Ramps and prephasers of the two differ a little."""
+    """TE, TR, scan time and the readout: name, fixed, learned, unit. A re-timed readout differs in all of them."""
     fixed, learned = outcome.timing["fixed"], outcome.timing["learned"]
     return [
         ("TE", fixed.te_s * 1e3, learned.te_s * 1e3, "ms"),
         ("TR", fixed.tr_s * 1e3, learned.tr_s * 1e3, "ms"),
         ("scan time", fixed.scan_time_s, learned.scan_time_s, "s"),
+        ("samples", outcome.fixed.samples, outcome.learned.samples, ""),
+        ("readout", _readout_ms(outcome.fixed), _readout_ms(outcome.learned), "ms"),
     ]
+
+
+def _readout_ms(design: TrajectoryDesign) -> float:
+    return round(1e3 * design.samples * design.dwell_s, 9)
 
 
 def quality_rows(outcome: DesignOutcome) -> list[tuple[str, str, float, float]]:

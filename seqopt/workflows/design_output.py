@@ -11,9 +11,10 @@ from typing import Any
 from seqopt.core import Certificate, TrajectoryDesign
 from seqopt.mrd.header import write_header
 from seqopt.mrd.recon_config import ReconConfig, recon_toml
-from seqopt.pulseq.gre import SequenceTiming, plan_gre, write_gre
+from seqopt.pulseq.calibration_scans import planned_calibration
+from seqopt.pulseq.gre import build_gre
 from seqopt.report import render_report
-from seqopt.workflows.certified import made_by, write_certified
+from seqopt.workflows.certified import Written, made_by, write_certified
 from seqopt.workflows.design_outcome import DesignOutcome
 from seqopt.workflows.design_report import design_figures, design_report
 from seqopt.workflows.design_request import DesignRequest
@@ -32,35 +33,41 @@ def write_design(
     watch("write", 0, 3, "sequences")
     (out / "design.h5").unlink(missing_ok=True)  # until the last step the folder is not a finished design
     learned = replace(outcome.learned, provenance=_provenance(request, outcome))
-    baseline = replace(outcome.fixed, name=f"{request.name}-fixed", provenance={"baseline_of": request.name})
-    _export(out / "fixed", baseline, outcome, "fixed")
-    timing, certificate = _export(out, learned, outcome, "learned")
+    kept = {**outcome.fixed.provenance, "baseline_of": request.name}
+    baseline = replace(outcome.fixed, name=f"{request.name}-fixed", provenance=kept)
+    fixed = _export(request, out / "fixed", baseline, outcome, "fixed")
+    written = _export(request, out, learned, outcome, "learned")
+    certificate = written.certificate
     watch("write", 1, 3, "report")
     figures = design_figures(outcome)
     for figure, file in figures:
         with replacing(out / file) as temporary:
             temporary.write_bytes(figure.png)
-    sequence = f"{request.name}.seq" if certificate.holds else f"{request.name}.rejected.seq"
     files = (
-        *("design.h5", sequence, f"{request.name}.mrd", "recon.toml", "certificate.json", "scores.json", "report.html"),
+        *("design.h5", *written.files, f"{request.name}.mrd", "recon.toml", "scores.json", "report.html"),
         *(file for _, file in figures),
-        f"fixed/{baseline.name}.seq",
+        f"fixed/{fixed.sequence}",
     )
-    outcome = replace(outcome, timing={"fixed": plan_gre(outcome.fixed), "learned": timing}, files=files)
+    outcome = replace(
+        outcome,
+        timing={"fixed": fixed.timing, "learned": written.timing},
+        files=files,
+        baseline=fixed.certificate,
+    )
     watch("write", 2, 3, "report")
     report = design_report(request, outcome, certificate, [figure for figure, _ in figures], learned.provenance)
     write_text(out / "report.html", render_report(report))
-    write_scores(out / "scores.json", request, outcome.scores, seconds=seconds)
+    designs = {"fixed": outcome.fixed, "learned": outcome.learned}
+    write_scores(out / "scores.json", request, outcome.scores, designs, seconds=seconds)
     save_design(out / "design.h5", learned, networks=outcome.networks["learned"])
     watch("write", 3, 3, "")
     return outcome, certificate
 
 
-def _export(
-    folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: str
-) -> tuple[SequenceTiming, Certificate]:
-    """The .seq, its certificate, the MRD header and recon.toml; of the baseline the design.h5 too."""
-    timing, certificate = write_certified(folder, one, write_gre)
+def _export(request: DesignRequest, folder: Path, one: TrajectoryDesign, outcome: DesignOutcome, which: str) -> Written:
+    """Each .seq, its certificate, the MRD header and recon.toml; of the baseline the design.h5 too."""
+    written = write_certified(folder, one, build_gre, request.pulseq_versions)
+    timing = written.timing
     with replacing(folder / f"{one.name}.mrd") as temporary:
         write_header(
             temporary,
@@ -70,21 +77,24 @@ def _export(
             order=timing.order,
             noise_readouts=timing.noise_readouts,
             seq_md5=timing.md5,
+            other_md5=written.other_md5,
+            calibration=planned_calibration(one),
         )
     settings = outcome.cg_settings[which]
     config = ReconConfig(
         method="cg-sense",
         iterations=int(settings["iterations"]),
         regularisation=float(settings["regularisation"]),
-        sequence=f"{one.name}.seq",
+        sequence=written.sequence,
         header=f"{one.name}.mrd",
         seq_md5=timing.md5,
+        seq_md5_v1_4_1=written.other_md5.get("1.4.1", ""),
         seqopt_version=metadata.version("seqopt"),
     )
     write_text(folder / "recon.toml", recon_toml(config))
     if which == "fixed":
         save_design(folder / "design.h5", one, networks=outcome.networks["fixed"])
-    return timing, certificate
+    return written
 
 
 def _provenance(request: DesignRequest, outcome: DesignOutcome) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from seqopt.report import (
     trajectories_figure,
     waveforms_figure,
 )
-from seqopt.workflows.design_outcome import DesignOutcome, learning_rows, limit_rows, quality_rows, timing_rows
+from seqopt.workflows.design_outcome import (
+    DesignOutcome,
+    learning_rows,
+    limit_rows,
+    projection_rows,
+    quality_rows,
+    timing_rows,
+)
 from seqopt.workflows.design_request import DesignRequest
 
 
@@ -84,18 +91,18 @@ def design_report(
     provenance: Mapping[str, Any],
 ) -> Report:
     """The page of one design."""
-    moved = provenance["projection"]
+    notices = "".join(f" {notice}." for notice in outcome.notices)
     return Report(
         title=f"{request.name}: learned k-space sampling",
         lead=(
-            f"{request.shots} shots of {request.readout_s * 1e3:g} ms for {request.geometry.matrix[0]} x "
+            f"{request.shots} shots of {_readouts(outcome)} for {request.geometry.matrix[0]} x "
             f"{request.geometry.matrix[1]} pixels in {request.geometry.fov_m[0] * 1e3:g} mm, from the trajectory "
             f"{request.traj}{' (golden angle)' if request.golden else ''}{_warm(request)}, learned through "
             f"{outcome.learned.provenance['learning']['training_recon']} from "
             f"{outcome.image_source} ({outcome.counts['train']} training slices, judged on {len(outcome.truth)} "
             f"held-out slices with {request.coils} simulated coils at SNR {request.snr:g}, coils combined). Numbers "
-            f"are those of the projected, playable trajectory; the projection moved k by at most "
-            f"{moved['moved_max_per_fov']:.3g}/FOV. CG-SENSE has the true coil maps, and iterations and "
+            f"are those of the projected, playable trajectory ({_moved(outcome)}).{notices} "
+            f"CG-SENSE has the true coil maps, and iterations and "
             f"regularisation tuned on validation slices for each trajectory ({_settings(outcome)}). "
             f"Before the projection: {_as_learned(outcome, request.scanner)}."
         ),
@@ -116,6 +123,12 @@ def design_report(
     )
 
 
+def _readouts(outcome: DesignOutcome) -> str:
+    """The readout's length; both where they differ."""
+    fixed, learned = (1e3 * one.samples * one.dwell_s for one in (outcome.fixed, outcome.learned))
+    return f"{fixed:g} ms" + (f", learned {learned:g} ms," if learned != fixed else "")
+
+
 def _settings(outcome: DesignOutcome) -> str:
     return ", ".join(
         f"{which}: {one['iterations']:g} and {one['regularisation']:g}" for which, one in outcome.cg_settings.items()
@@ -126,11 +139,15 @@ def _warm(request: DesignRequest) -> str:
     return "" if request.warm_start is None else f" and where {request.warm_start.name} ended"
 
 
+def _moved(outcome: DesignOutcome) -> str:
+    return ", ".join(f"{name} {value:.3g}{unit[1:]}" for name, value, _, unit in projection_rows(outcome))
+
+
 def _as_learned(outcome: DesignOutcome, scanner: Scanner) -> str:
     """What the path was before its projection, in words."""
     facts = outcome.learned.provenance["learning"]
     shares = facts["raw_share_over_gradient_limit"], facts["raw_share_over_slew_limit"]
-    rows = [f"{name} {value:.3g} {unit}" for name, value, _, unit in learning_rows(outcome, scanner)[:-1]]
+    rows = [f"{name} {value:.3g} {unit}" for name, value, _, unit in learning_rows(outcome, scanner)]
     return (
         f"{', '.join(rows)}; {shares[0]:.2%} of the path over the gradient limit, {shares[1]:.2%} over the slew limit"
     )

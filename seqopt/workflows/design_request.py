@@ -15,17 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
+from seqopt.core.segments import check_segments
 from seqopt.errors import SeqoptError, reject
-from seqopt.gradients.projection import project
 from seqopt.learn.recipe import Recipe
+from seqopt.pulseq.export import VERSIONS, check_versions
 from seqopt.recon.in_loop import in_loop
 from seqopt.sampling.initial import InitialPath, Readouts, initial_trajectories
 from seqopt.sampling.trajectory import forms
+from seqopt.workflows.playable import Stage
 from seqopt.workflows.trajectory_file import path_from_file
 
 FloatArray = npt.NDArray[np.float64]
 _FILE = "file:"
-_NOT_COMPARED = ("out", "resume", "overwrite", "labels", "distributed")  # none of them changes a result
+_NOT_COMPARED = ("out", "resume", "overwrite", "labels", "distributed", "pulseq_versions")
+"""None of them changes a result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +65,25 @@ class DesignRequest:
     """Networks in bfloat16 on a GPU."""
     compile: bool = False
     """Networks and ODE through torch.compile."""
+    pulseq_versions: tuple[str, ...] = VERSIONS
+    """Of the files to write."""
+    time_optimal: bool = False
+    """Play the learned paths in the least time, in as many samples as that takes."""
+    largest_move_per_fov: float = 0.5
+    """Where the projection would move a learned sample farther (1/FOV), it is re-timed if that adds no samples."""
+    limit_pns: float | None = None
+    """Keep nerve stimulation below this share of the model's limit in training; the scanner holds it as its limit."""
+    avoid_resonances: bool = False
+    """Keep the readouts out of the scanner's forbidden bands in training."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Notes for the provenance, for example the name of the preset."""
 
     def __post_init__(self) -> None:
         self._check_trajectory()
+        check_versions(self.pulseq_versions)
         forms[self.recipe.form], in_loop[self.recipe.recon]  # unknown names are refused here
-        if not 1 <= self.shots <= 1024:
-            raise reject("shots", got=self.shots, expected="1..1024", remedy="16 is usual for a 256 matrix")
+        if not 1 <= self.shots <= 10_000:
+            raise reject("shots", got=self.shots, expected="1..10000", remedy="16 is usual for a 256 matrix")
         if not 1e-7 <= self.dwell_s <= 1e-3:
             raise reject("dwell", got=f"{self.dwell_s:g} s", expected="0.0000001..0.001 s", remedy="give it in us")
         ratio = self.dwell_s / self.scanner.adc_raster_s
@@ -78,12 +92,27 @@ class DesignRequest:
                 "dwell",
                 got=f"{self.dwell_s * 1e6:g} us",
                 expected=f"a multiple of the ADC raster {self.scanner.adc_raster_s * 1e6:g} us",
-                remedy=f"use {round(ratio) * self.scanner.adc_raster_s * 1e6:g} us",
+                remedy=f"use {max(1, round(ratio)) * self.scanner.adc_raster_s * 1e6:g} us",
             )
         if not 1e-4 <= self.readout_s <= 0.1:
             raise reject(
                 "readout", got=f"{self.readout_s * 1e3:g} ms", expected="0.1..100 ms", remedy="give it in milliseconds"
             )
+        self._check_samples()
+        if not 1 <= self.coils <= 128:
+            raise reject("coils", got=self.coils, expected="1..128", remedy="8 is the default")
+        if not 0.01 <= self.largest_move_per_fov <= 100.0:
+            raise reject("largest move", got=self.largest_move_per_fov, expected="0.01..100/FOV", remedy="0.5 is usual")
+        if self.seed < 0:
+            raise reject("seed", got=self.seed, expected="0 or more", remedy="0 is the default")
+        if self.geometry.matrix[0] < 16:
+            raise reject("matrix", got=self.geometry.matrix[0], expected="16 or more to learn on", remedy="use 32")
+        if not self.snr > 0:
+            raise reject("SNR", got=self.snr, expected="a number above 0", remedy="50 is the default")
+        if self.geometry.matrix[0] != self.geometry.matrix[1] or self.geometry.fov_m[0] != self.geometry.fov_m[1]:
+            raise SeqoptError("a design needs a square field of view and matrix; give one number for each")
+
+    def _check_samples(self) -> None:
         samples = self.readout_s / self.dwell_s
         divisor = self.scanner.adc_samples_divisor
         if abs(samples - round(samples)) > 1e-6 or round(samples) % divisor:
@@ -94,23 +123,7 @@ class DesignRequest:
                 expected=f"a multiple of {divisor} samples",
                 remedy=f"use {nearest * self.dwell_s * 1e3:g} ms",
             )
-        if self.samples > self.scanner.adc_max_samples:
-            raise reject(
-                "ADC samples",
-                got=self.samples,
-                expected=f"at most {self.scanner.adc_max_samples}",
-                remedy="shorten the readout or lengthen the dwell",
-            )
-        if not 1 <= self.coils <= 128:
-            raise reject("coils", got=self.coils, expected="1..128", remedy="8 is the default")
-        if self.seed < 0:
-            raise reject("seed", got=self.seed, expected="0 or more", remedy="0 is the default")
-        if self.geometry.matrix[0] < 16:
-            raise reject("matrix", got=self.geometry.matrix[0], expected="16 or more to learn on", remedy="use 32")
-        if not self.snr > 0:
-            raise reject("SNR", got=self.snr, expected="a number above 0", remedy="50 is the default")
-        if self.geometry.matrix[0] != self.geometry.matrix[1] or self.geometry.fov_m[0] != self.geometry.fov_m[1]:
-            raise SeqoptError("a design needs a square field of view and matrix; give one number for each")
+        check_segments(self.scanner, samples=self.samples, dwell_s=self.dwell_s, segments=self.protocol.adc_segments)
 
     @property
     def samples(self) -> int:
@@ -178,24 +191,32 @@ class DesignRequest:
             return path_from_file(self.trajectory_file, readouts, unit=self.trajectory_unit)
         return initial_trajectories[self.traj](readouts)
 
-    def designed(self, k_per_m: FloatArray, path: InitialPath, **provenance: Any) -> TrajectoryDesign:
-        """Project a trajectory that started as ``path`` onto the hardware's limits and make it a design."""
-        start = path.k_per_m[:, path.echo_sample]
-        moved = k_per_m[:, path.echo_sample] - start
-        free = moved - np.einsum("sij,sj->si", path.pinned, moved)
-        playable = project(
-            k_per_m,
-            self.geometry,
-            self.scanner,
+    def baseline(self) -> TrajectoryDesign:
+        """The initial trajectory as it is played, made once."""
+        return self._baseline
+
+    @cached_property
+    def _baseline(self) -> TrajectoryDesign:
+        initial = self.initial()
+        return self.designed(initial.k_per_m, initial)
+
+    def designed(
+        self, k_per_m: FloatArray, path: InitialPath, *, yields: bool = False, **provenance: Any
+    ) -> TrajectoryDesign:
+        """Project a trajectory that started as ``path`` onto the hardware's limits and make it a design.
+
+        One that ``yields`` gives way to the TE and TR asked for; another takes the time it needs.
+        """
+        stage = Stage(
+            geometry=self.geometry,
+            scanner=self.scanner,
+            protocol=self.protocol,
             dwell_s=self.dwell_s,
-            echo_sample=path.echo_sample,
-            echo_k_per_m=start + free,
+            time_optimal=self.time_optimal,
+            largest_move_per_fov=self.largest_move_per_fov,
         )
-        if playable.residual > 0.01:
-            raise SeqoptError(
-                f"the projection did not converge (excess {playable.residual:.2g} after {playable.iterations} "
-                "iterations); the trajectory is too wild for these limits, train longer or raise the penalty"
-            )
+        played = stage.play(k_per_m, path, yields=yields)
+        playable = played.projection
         return TrajectoryDesign(
             name=self.name,
             family=self.family,
@@ -204,44 +225,14 @@ class DesignRequest:
             protocol=self.protocol,
             dwell_s=self.dwell_s,
             adc_start_edge=playable.adc_start_edge,
-            echo_sample=path.echo_sample,
+            echo_sample=played.echo_sample,
             gradient_hz_per_m=playable.gradient_hz_per_m,
             k_start_per_m=playable.k_start_per_m,
             k_per_m=playable.k_per_m,
-            initial_k_per_m=path.k_per_m,
+            initial_k_per_m=played.initial_k_per_m,
             provenance={
                 **provenance,
                 **({"initial": dict(path.facts)} if path.facts else {}),
-                "projection": {
-                    "moved_max_per_fov": playable.moved_max_per_fov,
-                    "moved_rms_per_fov": playable.moved_rms_per_fov,
-                    "residual": playable.residual,
-                    "iterations": playable.iterations,
-                },
+                **played.facts,
             },
         )
-
-
-def slowest(design: TrajectoryDesign) -> TrajectoryDesign:
-    """The design whose timing no trajectory learned from this one can exceed.
-
-    Its ramps suit the fastest gradient there is, its prephaser and rewinder reach the corner of k-space, or as far as
-    the largest gradient comes from the echo: a TE or TR that fits it will fit what is learned, so a wrong one is
-    refused before the training and not after.
-    """
-    scanner = design.scanner
-    rise_s = 1.2 * scanner.max_grad_hz_per_m / (scanner.margin * scanner.max_slew_hz_per_m_per_s)
-    extra = max(0, int(np.ceil(rise_s / scanner.grad_raster_s)) + 1 - design.adc_start_edge)
-    padded = replace(
-        design,
-        adc_start_edge=design.adc_start_edge + extra,
-        gradient_hz_per_m=np.pad(design.gradient_hz_per_m, ((0, 0), (extra, extra), (0, 0))),
-    )
-    corner = 1.1 * float(np.hypot(*design.geometry.k_max_per_m))
-    at_echo = np.linalg.norm(design.k_per_m[:, design.echo_sample], axis=-1).max()
-    start = min(corner, at_echo + scanner.max_grad_hz_per_m * padded.echo_time_in_block_s)
-    inner = padded.gradient_hz_per_m.shape[1] - 2
-    gradient = np.zeros_like(padded.gradient_hz_per_m)
-    gradient[:, 1:-1, 0] = (corner - start) / (inner * scanner.grad_raster_s)  # carries k from there to the corner
-    reach = np.tile(np.array([start, 0.0]), (design.shots, 1))
-    return replace(padded, gradient_hz_per_m=gradient, k_start_per_m=reach)

@@ -47,13 +47,15 @@ def run_cells(
     work: Callable[[AnyCell, Watch, Stop], str],
     *,
     jobs: int,
+    threads: int | None = None,
     watch: Callable[[str], None],
     stop: Stop,
     after: Callable[[], None],
 ) -> dict[str, str]:
     """Run cells in ``jobs`` processes; ``after`` is called when one is done. Out: errors by cell; the others go on.
 
-    ``work``, a function of a module, does one cell and says what there is to say about it.
+    ``work``, a function of a module, does one cell and says what there is to say about it. Each has so many
+    ``threads``, by default its share of the cores: their number decides how sums are rounded.
     """
     failures: dict[str, str] = {}
     if not cells:
@@ -61,7 +63,7 @@ def run_cells(
     context = multiprocessing.get_context("spawn")
     news: Any = context.Queue()
     halt: Any = context.Event()  # Ctrl-C reaches the workers by itself in a terminal, but not from `kill`
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     todo, done = list(cells), 0
     running: dict[Future[str], tuple[AnyCell, ProcessPoolExecutor]] = {}
     try:

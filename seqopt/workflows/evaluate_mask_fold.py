@@ -160,7 +160,10 @@ def _before_its_last_pass(kept: dict[str, Any]) -> dict[str, Any] | None:
     if len(kept["curve"]) < 3:
         return None
     curve = kept["curve"][:-2]
-    return {"order": kept["order"][: kept["curve"][-2][0]], "curve": curve, "passes": len(curve)}
+    order = kept["order"][: kept["curve"][-2][0]]
+    passes = len(curve)
+    trials = kept["trials"] * passes // kept["passes"]  # about: a pass near the last lines has fewer candidates
+    return {"order": order, "curve": curve, "passes": passes, "trials": trials, "shortlist": [], "tried": []}
 
 
 def _seed(cell: Checkpoint, shared: Checkpoint, network: Task | None) -> None:

@@ -42,7 +42,9 @@ class EvaluateMasksRequest:
     attribution: bool = False
     """Whether to draw what each network looks at."""
     jobs: int = 1
-    """Folds at a time, each in its own process with its share of the cores."""
+    """Folds at a time, each in its own process."""
+    threads: int = 1
+    """Of each fold, whatever the jobs: another number rounds sums otherwise, and so gives other last digits."""
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -56,7 +58,9 @@ class EvaluateMasksRequest:
         if self.base.swaps and self.folds < 3:
             raise reject("--folds", got=self.folds, expected="3 or more with swaps", remedy="or give --no-swaps")
         if not 1 <= self.jobs <= 256:
-            raise reject("jobs", got=self.jobs, expected="1..256", remedy="half the cores is usual")
+            raise reject("jobs", got=self.jobs, expected="1..256", remedy="as many as cores is usual")
+        if not 1 <= self.threads <= 256:
+            raise reject("--threads", got=self.threads, expected="1..256", remedy="1 is the default")
         if self.attribution:
             if self.base.task == "reconstruction":
                 raise SeqoptError("--attribution: a reconstruction has no network that looks; choose another --task")
@@ -134,7 +138,8 @@ def evaluate_masks(
     def after() -> None:
         _write(request, runs)
 
-    failures = run_cells(waiting, evaluate_fold, jobs=request.jobs, watch=watch, stop=stop, after=after)
+    how = {"jobs": request.jobs, "threads": request.threads}
+    failures = run_cells(waiting, evaluate_fold, **how, watch=watch, stop=stop, after=after)
     return _write(request, runs), failures
 
 
@@ -157,14 +162,15 @@ def _lead(request: EvaluateMasksRequest, cells: Sequence[CellScores]) -> str:
     target = " + ".join(f"{weight:g} {name}" for name, weight in base.target.items())
     finished = len({(cell.network, cell.fold) for cell in cells if cell.lines == min(request.lines)})
     whole = max(1, len(request.networks)) * request.folds
+    tried = f", the best of {base.candidates} candidates a step by trying" if base.candidates > 1 else ""
     swaps = "; swaps that lower the target on validation images" if base.swaps else "; no swaps"
     return (
         f"{cells[0].source}, {base.lines} x {base.lines} pixels in {base.geometry.fov_m[0] * 1e3:g} mm, "
         f"{base.coils} simulated coil{'s' if base.coils > 1 else ''}, SNR {base.snr:g}, {base.central} calibration "
         f"line{'s' if base.central > 1 else ''}; {request.folds}-fold cross-validation"
         f"{'' if finished == whole else f', {finished} of {whole} folds finished'}. Target {target} through "
-        f"{base.inner} images; one nested order a fold serves every acceleration{swaps}. Every mask has the same "
-        f"lines, noise, network ({recipe.task_steps} steps) and fine-tuning ({recipe.tune_steps} steps)."
+        f"{base.inner} images; one nested order a fold serves every acceleration{tried}{swaps}. Every mask has "
+        f"the same lines, noise, network ({recipe.task_steps} steps) and fine-tuning ({recipe.tune_steps} steps)."
     )
 
 

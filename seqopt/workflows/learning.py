@@ -20,6 +20,7 @@ from seqopt.sampling.initial import InitialPath
 from seqopt.sampling.trajectory import Path, ResidualTrajectory, SegmentsTrajectory, forms
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
 from seqopt.workflows.run import Run
+from seqopt.workflows.safety import readout_stimulation, soft_limits
 from seqopt.workflows.store import load_network, load_trajectory_design
 
 FloatArray = npt.NDArray[np.float64]
@@ -62,6 +63,7 @@ def learn(run: Run, initial: InitialPath, tuned: CgSense) -> TrajectoryDesign:
             world=run.world,
             amp=request.amp,
             compile=request.compile,
+            soft_limits=soft_limits(request),
         )
         raw = run.train("learn", fit, validate, patience=recipe.patience)
         sampling.load_state_dict(raw["sampling"])
@@ -71,15 +73,19 @@ def learn(run: Run, initial: InitialPath, tuned: CgSense) -> TrajectoryDesign:
         "training_recon": _described(recon),
         **_violations(path, fit),
     }
+    if request.limit_pns is not None:
+        facts["raw_readout_stimulation"] = readout_stimulation(path, request.scanner)
     if isinstance(sampling, SegmentsTrajectory):
         facts["raw_joint_gap_per_fov"] = sampling.ode.joint_gap_per_m() * request.geometry.fov_m[0]
     run.watch("project", 0, 1, "")
     k_per_m, facts["raw_largest_k_share_of_k_max"] = _within_k_max(
         path.k_per_m.double().cpu().numpy(), request.geometry
     )
-    learned = request.designed(k_per_m, initial, learning=facts)
-    moved = learned.provenance["projection"]["moved_max_per_fov"]
-    run.watch("project", 1, 1, f"moved k by at most {moved:.3g}/FOV")
+    learned = request.designed(k_per_m, initial, yields=True, learning=facts)
+    retimed, moved = learned.samples != request.samples, learned.provenance["projection"]["moved_max_per_fov"]
+    run.watch(
+        "project", 1, 1, f"re-timed to {learned.samples} samples" if retimed else f"moved k by at most {moved:.3g}/FOV"
+    )
     return learned
 
 

@@ -15,7 +15,8 @@ from seqopt.images.image_set import SPLITS, IndexArray
 from seqopt.images.labelled import Fold, LabelledSet
 from seqopt.images.labelled_batches import labelled_batch, with_phase
 from seqopt.images.labelled_brain import labelled_brain, labelled_lesions
-from seqopt.images.labelled_folders import load_labelled
+from seqopt.images.labelled_folders import holds_labels, load_labelled
+from seqopt.images.unlabelled import load_unlabelled
 from seqopt.learn.line_scores import Examples
 from seqopt.workflows.mask_request import MaskRequest
 
@@ -44,7 +45,7 @@ def load_mask_images(request: MaskRequest) -> MaskImages:
 
     Raises `SeqoptError` for images without the labels that the task needs.
     """
-    if request.task == "reconstruction" and request.images is not None:
+    if request.task == "reconstruction" and request.images is not None and not holds_labels(request.images):
         return _unlabelled(request)
     labelled = labelled_images(request)
     return divided(request, labelled, labelled.splits())
@@ -58,8 +59,8 @@ def _limits(request: MaskRequest) -> dict[str, int]:
 def labelled_images(request: MaskRequest) -> LabelledSet:
     """The labelled set of a request: the embedded brain, with lesions to classify, or a labelled folder.
 
-    Reconstruction takes one too, for its subjects, and leaves its labels alone. Raises `SeqoptError` for a folder where
-    each image is to have one class.
+    Reconstruction takes one too, for its subjects, and leaves its labels alone; it also takes images without labels.
+    Raises `SeqoptError` for a folder where each image is to have one class.
     """
     matrix, fov_m = request.geometry.matrix[0], request.geometry.fov_m[0]
     if request.images is None:
@@ -70,9 +71,10 @@ def labelled_images(request: MaskRequest) -> LabelledSet:
             f"{request.images}: folders hold labels of pixels, classification needs one of each image; "
             "leave out --images to classify the embedded brain with lesions"
         )
-    return load_labelled(
-        request.images, matrix=matrix, fov_m=fov_m, contrast=request.contrast, subjects=request.recipe.subjects
-    )
+    options = {"matrix": matrix, "fov_m": fov_m, "subjects": request.recipe.subjects}
+    if request.task == "reconstruction" and not holds_labels(request.images):
+        return load_unlabelled(request.images, **options)  # type: ignore[arg-type]
+    return load_labelled(request.images, contrast=request.contrast, **options)  # type: ignore[arg-type]
 
 
 def part_of(request: MaskRequest, labelled: LabelledSet, fold: Fold, split: str) -> IndexArray:

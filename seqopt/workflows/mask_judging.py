@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from seqopt.learn.targets import Scores, score
 from seqopt.learn.tasks import Classification, Segmentation
 from seqopt.learn.train_task import Task
-from seqopt.recon.cartesian_loop import CartesianCgSense, ZeroFilled
-from seqopt.sampling.masks import line_order
+from seqopt.recon.cartesian_loop import DEFAULT_REGULARISATION, CartesianCgSense
+from seqopt.sampling.masks import baseline_order, mask_of
 from seqopt.workflows.mask_choice import Choice
 from seqopt.workflows.mask_networks import read_by_network, tuned_network
 from seqopt.workflows.mask_request import MaskRequest
@@ -29,8 +29,6 @@ BASELINES = {  # shown as: name in `sampling.masks`, whether it is drawn
     "fastMRI random": ("fastmri-random", True),
     "variable density": ("variable-density", True),
 }
-REGULARISATION = 0.01
-"""Of the CG-SENSE that judges."""
 SHOWN = 3
 """Held-out images in the figures, at most."""
 
@@ -65,7 +63,7 @@ def candidates(request: MaskRequest, choice: Choice) -> list[Candidate]:
     found.append(Candidate(label=IGS, draw=0, mask=_mask(request, choice.order)))
     for label, (name, drawn) in BASELINES.items():
         for draw in range(request.recipe.draws if drawn else 1):
-            order = line_order(
+            order = baseline_order(
                 name, request.lines, request.shots, calibration=request.central, seed=1000 * request.seed + draw
             )
             found.append(Candidate(label=label, draw=draw, mask=_mask(request, order)))
@@ -83,9 +81,7 @@ def taught_masks(masks: Sequence[Candidate]) -> list[BoolArray]:
 
 
 def _mask(request: MaskRequest, order: npt.NDArray[np.int64]) -> BoolArray:
-    mask = np.zeros(request.lines, bool)
-    mask[order[: request.shots]] = True
-    return mask
+    return mask_of(order[: request.shots], request.lines)
 
 
 def judge_masks(run: MaskRun, masks: Sequence[Candidate], network: Task | None) -> tuple[list[Judged], dict[str, Any]]:
@@ -101,12 +97,11 @@ def judge_masks(run: MaskRun, masks: Sequence[Candidate], network: Task | None) 
 
         def each(done: int, loss: float, number: int = number, label: str = one.label) -> None:
             run.watch("judge", number * steps + done, len(masks) * steps, f"{label}: loss {loss:.4f}")
-            run.pause("judge")
 
         if key not in run.checkpoint.finished:
             tuned = None
             if network is not None and one.label != FULL:
-                tuned = tuned_network(run, network, one.mask, each)
+                tuned = tuned_network(run, network, one.mask, key, each)
             found = _judge(run, one, network, tuned)
             if one.label == IGS and tuned is not None:
                 found["weights"] = tuned.state_dict()
@@ -150,9 +145,9 @@ def _estimates(
             if reader is not None:
                 yield name, estimate, reader
         return
-    recons: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
-    if run.request.coils > 1:
-        recons["cg-sense"] = CartesianCgSense(run.request.recipe.iterations, REGULARISATION)
+    recons: dict[str, nn.Module] = {"zero-filled": run.zero_filled()}
+    if run.request.coils > 1 and run.request.maps_possible:
+        recons["cg-sense"] = CartesianCgSense(run.request.recipe.iterations, DEFAULT_REGULARISATION)
     for name, recon in recons.items():
         yield name, run.reconstruct_test(mask, recon), None
     estimate = run.reconstruct_test(mask, read_by_network(run))

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from seqopt.errors import SeqoptError
 from seqopt.learn.losses import image_loss
 from seqopt.learn.tasks import Classification, Segmentation
-from seqopt.learn.train_task import Task, fine_tune, train_task
-from seqopt.recon.cartesian_loop import ZeroFilled
+from seqopt.learn.train_task import Task, fine_tuning, training
 from seqopt.recon.unet import UNet
 from seqopt.workflows.mask_run import MaskRun
 
@@ -75,7 +74,7 @@ def task_network(run: MaskRun) -> Task | None:
 
 def read_by_network(run: MaskRun) -> nn.Module:
     """What a network reads; the U-Net that restores reads the zero-filled image, as in `seqopt recon`."""
-    return ZeroFilled() if run.request.task == "reconstruction" else run.inner()
+    return run.zero_filled() if run.request.task == "reconstruction" else run.inner()
 
 
 def restoring_network(run: MaskRun, masks: Sequence[BoolArray]) -> Task | None:
@@ -98,17 +97,15 @@ def _trained(run: MaskRun, batch_of: Callable[[int], tuple[Tensor, Tensor]]) -> 
     def each(done: int, loss: float) -> None:
         run.checkpoint.history.setdefault("loss/network", []).append((done, loss))
         run.watch("task", done, steps, f"loss {loss:.4f}")
-        if run.stop():  # what was learned so far is lost: a short training is repeated rather than resumed
-            run.checkpoint.history.pop("loss/network")
-            run.pause("task")
 
-    network = train_task(lambda: make_network(run), batch_of, steps=steps, seed=request.seed, device=device, each=each)
+    lesson = training(lambda: make_network(run), batch_of, steps=steps, seed=request.seed, device=device)
+    network = run.train("task", lesson, each)
     run.checkpoint.finish("task", network.state_dict())
     return network
 
 
-def tuned_network(run: MaskRun, network: Task, mask: BoolArray, each: Callable[[int, float], None]) -> Task:
+def tuned_network(run: MaskRun, network: Task, mask: BoolArray, stage: str, each: Callable[[int, float], None]) -> Task:
     """A copy of the network that went on to learn from reconstructions of one mask: same images and steps for every."""
     batch_of = run.reconstructed_batch(lambda _: mask, read_by_network(run), stream=TUNE_STREAM)
     steps = run.request.recipe.tune_steps
-    return fine_tune(network, batch_of, steps=steps, device=run.acquisition.device, each=each)
+    return run.train(stage, fine_tuning(network, batch_of, steps=steps, device=run.acquisition.device), each)

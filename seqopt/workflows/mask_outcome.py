@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import MaskDesign
+from seqopt.learn.swaps import ERRORS
 from seqopt.pulseq.timing import SequenceTiming
 from seqopt.workflows.mask_choice import Choice
 from seqopt.workflows.mask_judging import BASELINES, FULL, IGS, UNREFINED, Judged
@@ -120,7 +121,8 @@ def swap_text(choice: Choice) -> str:
     if choice.before is None or choice.after is None:
         return "no swaps were tried"
     if not choice.swaps:
-        return f"no swap lowered the target on the validation images ({choice.before:.4f})"
+        least = f"by more than {ERRORS:g} standard errors"
+        return f"no swap lowered the target on the validation images ({choice.before:.4f}) {least}"
     return (
         f"{len(choice.swaps)} swap{'s' if len(choice.swaps) > 1 else ''} lowered the target on the validation images "
         f"from {choice.before:.4f} to {choice.after:.4f}"

@@ -11,17 +11,18 @@ from typing import Any
 from seqopt.core import LEAST_CALIBRATION, Certificate, MaskDesign
 from seqopt.mrd.mask_header import write_mask_header
 from seqopt.mrd.recon_config import ReconConfig, recon_toml
-from seqopt.pulseq.cartesian import write_mask
+from seqopt.pulseq.calibration_scans import planned_calibration
+from seqopt.pulseq.cartesian import build_mask
 from seqopt.pulseq.timing import SequenceTiming
+from seqopt.recon.cartesian_loop import DEFAULT_REGULARISATION
 from seqopt.report import render_report
-from seqopt.workflows.certified import made_by, write_certified
+from seqopt.workflows.certified import Written, made_by, write_certified
 from seqopt.workflows.mask_outcome import MaskOutcome, mask_rows
 from seqopt.workflows.mask_report import mask_figures, mask_report
 from seqopt.workflows.mask_request import MaskRequest
 from seqopt.workflows.store import replacing, save_design, write_text
 
 SCORES_FORMAT = "seqopt-mask-scores-1"
-RECON_ITERATIONS, RECON_REGULARISATION = 30, 0.01
 _MOST_CALIBRATION = 24
 
 
@@ -33,17 +34,22 @@ def write_mask_files(
     watch("write", 0, 3, "sequence")
     (out / "design.h5").unlink(missing_ok=True)  # until the last step the folder is not a finished design
     design = replace(outcome.design, provenance=_provenance(request, outcome))
-    timing, certificate = write_certified(out, design, write_mask)
-    _write_header(request, design, timing)
-    write_text(out / "recon.toml", recon_toml(recon_config(request, outcome, timing)))
+    written = write_certified(out, design, build_mask, request.pulseq_versions)
+    timing, certificate = written.timing, written.certificate
+    _write_header(request, design, written)
+    config = replace(
+        recon_config(request, outcome, timing),
+        sequence=written.sequence,
+        seq_md5_v1_4_1=written.other_md5.get("1.4.1", ""),
+    )
+    write_text(out / "recon.toml", recon_toml(config))
     watch("write", 1, 3, "report")
     figures = mask_figures(outcome)
     for figure, file in figures:
         with replacing(out / file) as temporary:
             temporary.write_bytes(figure.png)
-    sequence = f"{name}.seq" if certificate.holds else f"{name}.rejected.seq"
     files = (
-        *("design.h5", sequence, f"{name}.mrd", "recon.toml", "certificate.json", "scores.json", "report.html"),
+        *("design.h5", *written.files, f"{name}.mrd", "recon.toml", "scores.json", "report.html"),
         *(file for _, file in figures),
     )
     outcome = replace(outcome, timing=timing, files=files, design=design)
@@ -56,7 +62,8 @@ def write_mask_files(
     return outcome, certificate
 
 
-def _write_header(request: MaskRequest, design: MaskDesign, timing: SequenceTiming) -> None:
+def _write_header(request: MaskRequest, design: MaskDesign, written: Written) -> None:
+    timing = written.timing
     with replacing(request.out / f"{design.name}.mrd") as temporary:
         write_mask_header(
             temporary,
@@ -66,13 +73,19 @@ def _write_header(request: MaskRequest, design: MaskDesign, timing: SequenceTimi
             order=timing.order,
             noise_readouts=timing.noise_readouts,
             seq_md5=timing.md5,
+            other_md5=written.other_md5,
             echoes=timing.echoes,
             echo_spacing_s=timing.echo_spacing_s,
+            calibration=planned_calibration(design),
         )
 
 
 def recon_config(request: MaskRequest, outcome: MaskOutcome, timing: SequenceTiming) -> ReconConfig:
-    """How data of the mask are reconstructed: by the U-Net trained for it, by CG-SENSE with coils, else zero-filled."""
+    """How data of the mask are reconstructed: by the U-Net trained for it, by CG-SENSE with coils, else zero-filled.
+
+    With the settings that were judged, those of the choice where its images are what a network reads.
+    """
+    recipe, read_by_network = request.recipe, request.task != "reconstruction" and request.inner == "cg-sense"
     if "unet" in outcome.networks:
         method = "unet"
     elif request.coils > 1 and request.maps_possible:
@@ -81,10 +94,9 @@ def recon_config(request: MaskRequest, outcome: MaskOutcome, timing: SequenceTim
         method = "zero-filled"
     return ReconConfig(
         method=method,
-        iterations=RECON_ITERATIONS,
-        regularisation=RECON_REGULARISATION,
+        iterations=recipe.inner_iterations if read_by_network else recipe.iterations,
+        regularisation=DEFAULT_REGULARISATION,
         calibration=min(max(request.central, LEAST_CALIBRATION), _MOST_CALIBRATION),
-        sequence=f"{request.name}.seq",
         header=f"{request.name}.mrd",
         seq_md5=timing.md5,
         seqopt_version=metadata.version("seqopt"),

@@ -24,6 +24,17 @@ from seqopt.workflows.mask_judging import BASELINES, FULL, IGS
 from seqopt.workflows.mask_outcome import PAIRED, MaskOutcome, mask_rows, swap_text
 from seqopt.workflows.mask_request import MaskRequest
 
+TARGET_NAMES = {
+    "l1": "L1 error",
+    "mse": "mean squared error",
+    "rmse": "root mean squared error",
+    "ssim": "1 - SSIM",
+    "psnr": "-PSNR (dB)",
+    "dice": "soft Dice loss",
+    "soft-hinge": "soft hinge loss",
+}
+"""How figures call what is minimised."""
+
 
 def mask_figures(outcome: MaskOutcome) -> list[tuple[ReportFigure, str]]:
     """Every figure of a mask's design with its file's name."""
@@ -35,22 +46,26 @@ def mask_figures(outcome: MaskOutcome) -> list[tuple[ReportFigure, str]]:
             drawn = len(outcome.of(label)) > 1
             masks[f"{label}, draw {one.draw + 1}" if drawn else label] = one.mask
     target = " + ".join(
-        name if weight == 1 else f"{weight:g} {name}" for name, weight in design.provenance["target"].items()
+        TARGET_NAMES.get(name, name) if weight == 1 else f"{weight:g} ({TARGET_NAMES.get(name, name)})"
+        for name, weight in design.provenance["target"].items()
     )
+    random = ", of random masks the first draw" if any(len(outcome.of(label)) > 1 for label in BASELINES) else ""
     measured = PAIRED.get(outcome.headline, outcome.headline)
     drawn_figures = [
         (
             "masks.png",
             "Masks",
-            "Acquired lines over ky, as many in each mask; those of IGS by when they entered; calibration is shaded.",
+            "Acquired lines over ky, as many in each mask; those of IGS coloured by when they entered"
+            + ("; calibration lines are shaded." if design.calibration else "."),
             strips_figure(masks, design.calibration, design.order, design.shots),
         ),
         *(
             (
                 f"images-{number + 1}.png",
                 f"Held-out image {number + 1}",
-                "A slice that no training and no choice saw: the mask, the image through the same coils and noise, and "
-                "its error" + (", and what the network tuned for the mask finds." if outcome.classes else "."),
+                f"A slice that no training and no choice saw: the mask{random}, the image through the same coils and "
+                "noise, and its error in the grey scale of the images"
+                + (", and what the network tuned for the mask finds." if outcome.classes else "."),
                 _images_figure(outcome, number),
             )
             for number in range(len(outcome.truth))
@@ -64,8 +79,9 @@ def mask_figures(outcome: MaskOutcome) -> list[tuple[ReportFigure, str]]:
         (
             "scores.png",
             "Held-out scores",
-            "One dot an image, of a random mask the mean over its draws; the bar is the mean over the images.",
-            mask_scores_figure(_image_scores(outcome, measured), quantity=measured),
+            "One dot an image, of a random mask the mean over its draws; the bar and the number are the mean over the "
+            "images.",
+            mask_scores_figure(_image_scores(outcome, measured), quantity=f"{measured} of an image", reference=FULL),
         ),
     ]
     return [
@@ -88,7 +104,10 @@ def _images_figure(outcome: MaskOutcome, number: int):  # type: ignore[no-untype
                 name=label,
                 mask=one.mask,
                 image=one.pictures["image"][number],
-                score=f"{named} {one.scores[judge].each[named][places[number]]:.3f}",
+                score="\n".join(
+                    f"{name} {one.scores[judge].each[name][places[number]]:.3f}"
+                    for name in dict.fromkeys((named, "SSIM"))
+                ),
                 classes=found[number] if segmented and found is not None else None,
                 verdict=f"says: {verdict}" if verdict else "",
             )
@@ -143,11 +162,12 @@ def mask_report(
 def _lead(request: MaskRequest, outcome: MaskOutcome) -> str:
     counts, lines = outcome.counts, request.lines
     target = ", ".join(f"{name} x {weight:g}" for name, weight in request.target.items())
+    tried = f", the best of {request.candidates} candidates a step by trying" if request.candidates > 1 else ""
     network = f", a {request.network} trained on fully sampled images" if outcome.task != "reconstruction" else ""
     return (
         f"{request.shots} of {lines} lines (x{lines / request.shots:.3g}) of {request.geometry.matrix[0]} x {lines} "
         f"pixels in {request.geometry.fov_m[0] * 1e3:g} mm for {request.task}, {request.central} central ones always "
-        f"in, chosen by the derivative of the target ({target}) through {request.inner} images{network}; "
+        f"in, chosen by the derivative of the target ({target}) through {request.inner} images{network}{tried}; "
         f"{outcome.choice.passes} passes over {counts['selection']} of {counts['train']} training images from "
         f"{outcome.image_source}; {swap_text(outcome.choice)}. Judged on {counts['judged']} held-out images that share "
         f"no anatomy with them, with {request.coils} simulated coil{'s' if request.coils > 1 else ''} at SNR "

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from seqopt.core import LEAST_CALIBRATION, CartesianProtocol, Geometry, MaskDesign, Protocol, Scanner
 from seqopt.errors import SeqoptError, reject
 from seqopt.learn.networks import networks
+from seqopt.learn.select import refuse_bad_steps
 from seqopt.learn.targets import targets
 from seqopt.pulseq.cartesian import mask_sequences
+from seqopt.pulseq.export import VERSIONS, check_versions
 from seqopt.pulseq.line_orders import line_orders
 from seqopt.recon.cartesian_loop import cartesian_in_loop
 from seqopt.registry import Registry
@@ -23,7 +25,7 @@ from seqopt.sampling.masks import centre_out, refuse_impossible_mask
 from seqopt.workflows.mask_recipe import MaskRecipe
 
 FAMILY = "igs"
-_NOT_COMPARED = ("out", "resume", "overwrite", "labels")
+_NOT_COMPARED = ("out", "resume", "overwrite", "labels", "pulseq_versions")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class MaskRequest:
     """Central lines always in; see ``usual_calibration``."""
     per_step: int = 1
     """Lines set by each pass."""
+    candidates: int = 1
+    """Lines of the most negative derivative that are tried before the best enter; 1 tries none, as the paper."""
     order_lines: int | None = None
     """How far the nested order is made; the shots by default."""
     swaps: bool = True
@@ -79,11 +83,14 @@ class MaskRequest:
     device: str = "auto"
     resume: bool = False
     overwrite: bool = False
+    pulseq_versions: tuple[str, ...] = VERSIONS
+    """Of the files to write."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Notes for the provenance, for example the name of the preset."""
 
     def __post_init__(self) -> None:
         self._fill_in()
+        check_versions(self.pulseq_versions)
         cartesian_in_loop[self.inner], mask_sequences[self.play.sequence], line_orders[self.play.line_order]
         for name in self.target:
             targets[name]
@@ -136,6 +143,7 @@ class MaskRequest:
             )
         if not 1 <= self.per_step <= self.lines:
             raise reject("lines a step", got=self.per_step, expected=f"1..{self.lines}", remedy="1 is the paper's")
+        refuse_bad_steps(self.per_step, self.candidates)
         if self.play.sequence == "tse" and self.play.echo_train > self.shots:
             raise reject(
                 "echo train", got=self.play.echo_train, expected=f"1..{self.shots}, the lines", remedy="shorten it"

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from seqopt.encoding.cartesian import CartesianAcquisition
+from seqopt.errors import SeqoptError
 from seqopt.images import simulated_coil_maps
 from seqopt.learn.line_scores import Examples
 from seqopt.learn.parallel import alone
-from seqopt.recon.cartesian_loop import cartesian_in_loop
+from seqopt.learn.train_task import AnyTask, Training
+from seqopt.recon.cartesian_loop import DEFAULT_REGULARISATION, ZeroFilled, cartesian_in_loop
 from seqopt.workflows.checkpoint import Checkpoint
 from seqopt.workflows.design_setup import choose_device, prepare_folder
 from seqopt.workflows.mask_images import MaskImages, load_mask_images
@@ -23,6 +25,8 @@ from seqopt.workflows.mask_request import MaskRequest
 from seqopt.workflows.run import InterruptedRunError, Watch
 
 BoolArray = npt.NDArray[np.bool_]
+SAVED_EVERY = 50
+"""Steps of a training between its checkpoints."""
 TEST_NOISE = 7
 """Marks the noise of the test images; training, validation and test never meet the same."""
 
@@ -56,12 +60,41 @@ class MaskRun:
             self.checkpoint.save(stage, state)
             raise InterruptedRunError(stage)
 
+    def kept(self, stage: str) -> Any:
+        """Where an interrupted run of this stage goes on; None for its beginning."""
+        return self.checkpoint.state if self.checkpoint.stage == stage else None
+
+    def train(self, stage: str, training: Training[AnyTask], each: Callable[[int, float], None]) -> AnyTask:
+        """The frozen task after a training that goes on where the checkpoint has it; ``each`` watches its steps."""
+        state = self.kept(stage)
+        if state is not None:
+            try:
+                training.restore(state)
+            except (LookupError, TypeError, ValueError, RuntimeError) as error:
+                raise SeqoptError(
+                    f"{self.checkpoint.path} does not fit this run, another version wrote it; start anew with "
+                    "--overwrite"
+                ) from error
+        for loss in training.steps():
+            each(training.done, loss)
+            if training.done % SAVED_EVERY == 0:
+                self.checkpoint.save(stage, training.state())
+            if self.stop():
+                self.pause(stage, training.state())
+        return training.task.freeze()
+
     def inner(self) -> nn.Module:
         """The reconstruction through which the mask is chosen."""
         recipe = self.request.recipe
+        if self.request.inner == "zero-filled":
+            return self.zero_filled()
         return cartesian_in_loop[self.request.inner].of_recipe(
-            iterations=recipe.inner_iterations, regularisation=0.01, channels=recipe.channels
+            iterations=recipe.inner_iterations, regularisation=DEFAULT_REGULARISATION, channels=recipe.channels
         )
+
+    def zero_filled(self) -> ZeroFilled:
+        """As `seqopt recon` has it: coil maps combine the coils where the mask's calibration lines can give them."""
+        return ZeroFilled(by_maps=self.request.maps_possible)
 
     def batches(self, split: str) -> Callable[[], Iterator[Examples]]:
         """The chosen images of a split in batches, the same at each call."""

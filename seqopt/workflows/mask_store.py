@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seqopt.core import CartesianProtocol, Geometry, MaskDesign, Protocol, Scanner
+from seqopt.core import CartesianProtocol, Geometry, MaskDesign, Protocol, scanner_from_dict
 
 _PARTS = ("geometry", "scanner", "protocol", "play")
 _NUMBERS = ("shots", "calibration", "dwell_s", "oversampling")
@@ -39,7 +39,7 @@ def read_mask_design(file: h5py.File, provenance: dict[str, Any]) -> MaskDesign:
         name=str(file.attrs["name"]),
         family=str(file.attrs["family"]),
         geometry=Geometry(**parts["geometry"]),
-        scanner=Scanner(**parts["scanner"]),
+        scanner=scanner_from_dict(parts["scanner"]),
         protocol=Protocol(**parts["protocol"]),
         play=CartesianProtocol(**parts["play"]),
         order=np.asarray(file["order"][()], np.int64),

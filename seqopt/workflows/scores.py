@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqopt.core import TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.learn.evaluate import Scores
 from seqopt.workflows.design_request import DesignRequest
@@ -61,9 +62,14 @@ def fingerprint_text(request: DesignRequest) -> str:
 
 
 def write_scores(
-    path: Path, request: DesignRequest, scores: Mapping[str, Mapping[str, Scores]], *, seconds: float
+    path: Path,
+    request: DesignRequest,
+    scores: Mapping[str, Mapping[str, Scores]],
+    designs: Mapping[str, TrajectoryDesign],
+    *,
+    seconds: float,
 ) -> None:
-    """Write what one run's judges found, per held-out image."""
+    """Write what one run's judges found, per held-out image, and the readouts of the ``designs`` that they judged."""
     table = {
         "format": FORMAT,
         "name": request.name,
@@ -71,6 +77,10 @@ def write_scores(
         "shots": request.shots,
         "request": fingerprint_text(request),
         "seconds": round(seconds, 1),
+        "readouts": {
+            which: {"samples": one.samples, "readout_ms": round(1e3 * one.samples * one.dwell_s, 9)}
+            for which, one in designs.items()
+        },
         "scores": {
             judge: {
                 which: {metric: [float(f"{value:.7g}") for value in values] for metric, values in one.metrics().items()}

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seqopt.core import Geometry, MaskDesign, Protocol, Scanner, TrajectoryDesign
+from seqopt.core import Geometry, MaskDesign, Protocol, TrajectoryDesign, scanner_from_dict
 from seqopt.errors import SeqoptError
 from seqopt.workflows.mask_store import read_mask_design, write_mask_design
 
@@ -132,7 +132,7 @@ def _read_trajectory(file: h5py.File, provenance: dict[str, Any]) -> TrajectoryD
         name=str(file.attrs["name"]),
         family=str(file.attrs["family"]),
         geometry=Geometry(**geometry),
-        scanner=Scanner(**json.loads(file.attrs["scanner"])),
+        scanner=scanner_from_dict(json.loads(file.attrs["scanner"])),
         protocol=Protocol(**json.loads(file.attrs["protocol"])),
         dwell_s=float(file.attrs["dwell_s"]),
         adc_start_edge=int(file.attrs["adc_start_edge"]),

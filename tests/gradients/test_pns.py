@@ -85,6 +85,12 @@ def test_connections_of_a_profile_with_coefficients_stay_below_its_threshold(nam
     assert scanner.connection_slew_share <= gentle_slew_share(scanner, 1.0)
 
 
+def test_a_limit_that_no_ramp_can_keep_is_refused_with_numbers():
+    scanner = replace(load_scanner("paper"), stimulation=SAFE_EXAMPLE)
+    with pytest.raises(SeqoptError, match=r"ramp at 9\.5 T/m/s.* nerves by 0\.\d+ of the limit where 0\.045"):
+        limited(scanner, 0.05)
+
+
 def test_the_gentle_share_is_that_of_a_ramp_that_just_reaches_the_limit():
     scanner = replace(load_scanner("paper"), stimulation=SAFE_EXAMPLE)
     share = gentle_slew_share(scanner, 0.8)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import asdict
 
@@ -151,6 +152,25 @@ def test_a_profile_may_hold_nerves_bands_and_heating_with_their_sources(profile)
     assert hz_per_m_to_mt_per_m(scanner.max_rms_grad_hz_per_m) == pytest.approx(12)
     assert (scanner.rms_window_s, scanner.oblique) == (2, "axis")
     assert load_scanner(profile(GOOD + NERVES)).stimulation.threshold_t_per_m_per_s == pytest.approx(20 / 0.324)
+
+
+def test_a_profile_names_what_was_put_in_place_of_its_limits(profile, tmp_path):
+    assert load_scanner("paper").overrides == ()
+    (tmp_path / "coil.asc").write_text(
+        "aflGCAcousticResonanceFrequency[0] = 1000\naflGCAcousticResonanceBandwidth[0] = 50\n"
+    )
+    own = load_scanner("paper", max_grad_mt_per_m=40, max_slew_t_per_m_per_s=150, asc=str(tmp_path / "coil.asc"))
+    digest = hashlib.sha256((tmp_path / "coil.asc").read_bytes()).hexdigest()[:12]
+    assert own.overrides == ("--max-grad 40 mT/m", "--max-slew 150 T/m/s", f"--asc coil.asc (SHA-256 {digest})")
+    path = profile(GOOD + 'asc = "coil.asc"\n')
+    file, coil = load_scanner(path).overrides
+    assert file.startswith("profile file")
+    assert coil == f"its coil file coil.asc (SHA-256 {digest})"
+
+
+def test_the_limit_inside_a_band_is_the_convention_unless_the_profile_sets_it(profile):
+    assert not load_scanner("paper").band_limit_is_own
+    assert load_scanner(profile("resonance_limit_mt_per_m = 10.0\n" + GOOD)).band_limit_is_own
 
 
 def test_a_profile_survives_the_json_of_a_design(profile):

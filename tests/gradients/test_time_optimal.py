@@ -42,6 +42,19 @@ def test_no_two_samples_are_farther_apart_than_one_over_the_field_of_view():
     assert steps.max() > 0.95  # and nothing else slows a straight line
 
 
+def test_a_path_that_began_with_wider_steps_may_keep_them_there_and_only_there():
+    k = spokes(bend=0.0)
+    like = k * np.linspace(0, 16, 512)[:, None]  # steps grow outwards, past 1/FOV
+    wide = np.linalg.norm(np.diff(like, axis=1), axis=-1) * FOV
+    fast = quick(k, like_per_m=like)
+    assert fast.k_per_m.shape[1] < quick(k).k_per_m.shape[1]
+    steps = np.linalg.norm(np.diff(fast.k_per_m, axis=1), axis=-1) * FOV
+    middle = np.clip((fast.position[:, 1:] + fast.position[:, :-1]) / 2, 0, 511)
+    allowed = np.stack([np.interp(at, np.arange(511) + 0.5, row) for at, row in zip(middle, wide, strict=True)])
+    assert (steps <= 1.05 * np.maximum(1.0, allowed)).all()
+    assert steps.max() > 1.2
+
+
 def test_a_straight_line_takes_a_sample_for_each_cell_of_k_space():
     k = spokes(shots=1, bend=0.0)
     length = np.linalg.norm(k[0, -1] - k[0, 0]) * FOV

@@ -50,6 +50,22 @@ def test_the_certificate_holds_and_the_timing_counts_them(radial, written):
     assert certificate.summary["te_ms"] == pytest.approx(1e3 * timing.te_s, abs=1e-3)
 
 
+def test_the_spoiling_of_the_image_is_told_apart_from_that_of_the_calibration(radial, written):
+    certificate = certify(written[0], radial.scanner)
+    (phase,) = [check for check in certificate.checks if check.name == "imaging.receiver_phase"]
+    assert "RF spoiling by 117 degrees" in phase.where
+
+
+def test_calibration_ramps_keep_the_slew_rate_that_nerves_allow(radial, tmp_path):
+    gentle = replace(radial, scanner=replace(radial.scanner, connection_slew_share=0.25))
+    write_gre(gentle, tmp_path / "a.seq")
+    played = read_sequence(tmp_path / "a.seq")
+    blocks = played.file.blocks[[readout.block for readout in of_calibration(played)], 3:6]
+    ramps = [played.file.gradients[number] for number in np.unique(blocks) if number]
+    steepest = max(abs(ramp.amplitude_hz_per_m) / ramp.rise_s for ramp in ramps)
+    assert 0.5 < steepest / gentle.scanner.design_slew_hz_per_m_per_s <= 1.0
+
+
 @pytest.mark.parametrize("sequence", ["gre", "tse"])
 def test_masks_are_calibrated_too_and_hold(sequence, tmp_path):
     design = calibrated(mask_design(sequence), "maps", "b0")

@@ -5,7 +5,8 @@ import pypulseq as pp
 import pytest
 from designs import paper_scanner
 
-from seqopt.pulseq.checks_rf import rf_checks
+from seqopt.pulseq.certificate import certify
+from seqopt.pulseq.checks_rf import relative_sar, rf_checks
 from seqopt.pulseq.readback import read_sequence
 
 
@@ -15,7 +16,11 @@ def out(tmp_path):
 
 
 def checks(path, scanner=None):
-    return {check.name: check for check in rf_checks(read_sequence(path), scanner or paper_scanner())}
+    return {check.name: check for check in rf_checks(read_sequence(path), scanner or paper_scanner())[0]}
+
+
+def power(path):
+    return relative_sar(read_sequence(path))["relative_sar_1ms_180_pulses_per_s"]
 
 
 def pulses(path, trains, **options):
@@ -33,20 +38,22 @@ def pulses(path, trains, **options):
 
 
 def test_a_hard_180_a_tenth_of_a_second_counts_as_ten_a_second(out):
-    check = checks(pulses(out, [(180, 1e-3)] * 20))["rf.relative_sar"]
-    assert check.value == pytest.approx(10.0, rel=1e-6)
-    assert check.limit == "none published"
-    half = checks(pulses(out, [(90, 1e-3)] * 20))["rf.relative_sar"]
-    assert half.value == pytest.approx(2.5, rel=1e-5)  # a quarter of the power
-    long = checks(pulses(out, [(180, 2e-3)] * 20))["rf.relative_sar"]
-    assert long.value == pytest.approx(5.0, rel=1e-5)  # a quarter of the power for twice the time
+    assert power(pulses(out, [(180, 1e-3)] * 20)) == pytest.approx(10.0, rel=1e-6)
+    assert power(pulses(out, [(90, 1e-3)] * 20)) == pytest.approx(2.5, rel=1e-5)  # a quarter of the power
+    assert power(pulses(out, [(180, 2e-3)] * 20)) == pytest.approx(5.0, rel=1e-5)  # a quarter for twice the time
 
 
 def test_the_power_is_that_of_the_worst_ten_seconds(out):
     quiet, loud = [(18, 1e-3)] * 30, [(180, 1e-3)] * 20
-    check = checks(pulses(out, [*quiet, *loud, *quiet], gap_s=0.5))["rf.relative_sar"]
-    assert check.value == pytest.approx(2.0, rel=1e-5)
-    assert "10 s from block 31 at 15000.000 ms" in check.where
+    assert power(pulses(out, [*quiet, *loud, *quiet], gap_s=0.5)) == pytest.approx(2.0, rel=1e-5)
+    assert "10 s from block 31 at 15000.000 ms" in relative_sar(read_sequence(out))["relative_sar_where"]
+
+
+def test_the_power_is_in_the_summary_and_is_no_check_since_nothing_limits_it(out):
+    certificate = certify(pulses(out, [(180, 1e-3)] * 20), paper_scanner())
+    assert certificate.summary["relative_sar_1ms_180_pulses_per_s"] == pytest.approx(10.0, rel=1e-6)
+    assert not any("sar" in check.name for check in certificate.checks)
+    assert any("SAR" in text for text in certificate.not_checked)
 
 
 def test_a_sampled_pulse_s_power_is_its_sum_of_squares(out):
@@ -56,7 +63,7 @@ def test_a_sampled_pulse_s_power_is_its_sum_of_squares(out):
     seq.add_block(rf, pp.make_delay(0.01))
     seq.write(str(out))
     due = (np.abs(rf.signal) ** 2).sum() * 1e-6 / 250.0 / 0.01
-    assert checks(out)["rf.relative_sar"].value == pytest.approx(due, rel=1e-5)
+    assert power(out) == pytest.approx(due, rel=1e-5)
 
 
 def test_peak_and_its_place_are_measured_on_the_shape(out):
@@ -87,10 +94,13 @@ def test_two_point_pulses_of_several_lengths_are_found_and_of_one_length_are_not
     assert "two samples" in mixed.where
 
 
-def test_a_file_without_rf_holds_with_zeros(out):
+def test_a_file_without_rf_and_adc_has_no_check_of_them_and_says_so(out):
     seq = pp.Sequence()
     seq.add_block(pp.make_delay(1e-2))
     seq.write(str(out))
-    found = checks(out)
-    assert all(check.held for check in found.values())
-    assert found["rf.relative_sar"].value == 0.0
+    certificate = certify(out, paper_scanner())
+    names = [check.name for check in certificate.checks]
+    assert not [name for name in names if name.startswith("rf.") or "dead_time" in name or "timing.adc_s" in name]
+    assert not any(check.value == "none played" for check in certificate.checks)
+    assert sum("is played" in text for text in certificate.not_checked) == 2
+    assert "relative_sar_1ms_180_pulses_per_s" not in certificate.summary

@@ -135,6 +135,27 @@ def test_the_worst_orientation_is_the_one_in_which_the_weakest_axis_is_driven(tm
     assert found.worst_orientation < 1.2 * onto_y
 
 
+def test_a_file_that_only_another_orientation_takes_above_the_limit_says_so(tmp_path):
+    sequence = pp.Sequence(system())
+    sequence.add_block(pp.make_trapezoid("x", area=1500, system=system()))
+    sequence.write(str(tmp_path / "one.seq"))
+    played = read_sequence(tmp_path / "one.seq")
+    found = measure_stimulation(played, SAFE_EXAMPLE, raster_s=RASTER_S)
+    between = (found.peak + found.worst_orientation) / 2
+    (check,), said = pns_checks(played, replace(GUARDED, stimulation_limit=between))
+    assert check.held
+    worst = f"{found.worst_orientation:.2f} in the worst of 24 tried"
+    assert said == [f"PNS in other slice orientations: {worst}"]
+    assert pns_checks(played, replace(GUARDED, stimulation_limit=between, oblique="axis"))[1] == []
+    assert pns_checks(played, replace(GUARDED, stimulation_limit=found.peak / 2))[1] == []
+
+
+def test_a_limit_by_convention_says_so_and_a_profile_s_own_does_not(gre):
+    for own in (False, True):
+        checks, _ = resonance_checks(read_sequence(gre), replace(GUARDED, band_limit_is_own=own))
+        assert [("convention" in check.where) for check in checks] == [not own] * len(BANDS)
+
+
 def test_a_limit_that_is_passed_says_where_and_what_to_do(gre):
     strict = replace(GUARDED, stimulation_limit=0.1)
     (check,), unchecked = pns_checks(read_sequence(gre), strict)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pypulseq as pp
 import pytest
+from designs import echo_time_s
 from mask_designs import mask_design
 
 from seqopt.errors import SeqoptError
@@ -112,7 +113,7 @@ def test_te_tr_and_scan_time_are_the_planned_ones(path, design):
     assert len(at_centre) == 2
     for readout in at_centre:
         assert readout.echo_sample == readout.samples // 2
-        assert readout.echo_time_s == pytest.approx(timing.te_s, abs=1e-9)
+        assert echo_time_s(readout) == pytest.approx(timing.te_s, abs=1e-9)
     assert np.diff([pulse.centre_s for pulse in played.excitations][::2]) == pytest.approx(timing.tr_s, abs=1e-9)
     assert len(played.excitations) == timing.excitations
     assert played.duration_s == pytest.approx(timing.scan_time_s, abs=1e-9)

@@ -66,6 +66,15 @@ def test_plain_numbers_are_read_as_python_reads_them(text, in_bulk):
     assert found.tolist() == [float(line) for line in lines]
 
 
+@pytest.mark.parametrize("error", [ValueError, OverflowError, RuntimeError, MemoryError, IndexError])
+def test_what_the_reader_in_bulk_chokes_on_is_left_to_the_other_one(error, in_bulk, monkeypatch):
+    def choke(_):
+        raise error("too much")
+
+    monkeypatch.setattr("scipy.io.mmread", choke)
+    assert seqnumbers.plain_column(b"1\n2", 2) is None
+
+
 @pytest.mark.parametrize(
     "odd",
     [*"1.2.3 1-2 --1 1e 1e- e-5 1e-5.3 1e-5e-5 0x1 nan 1_0 - . #1 1e5 -e-3 1.-5 +1".split(), "1 2", ""],

@@ -20,6 +20,7 @@ from seqopt.images.coils import simulated_coil_maps
 from seqopt.images.labelled_brain import labelled_brain
 from seqopt.learn.losses import psnr
 from seqopt.learn.tasks import Segmentation
+from seqopt.mrd.recon_config import read_recon_config
 from seqopt.pulseq.cartesian import plan_mask
 from seqopt.recon.cartesian import cartesian_reconstructions
 from seqopt.workflows import mask_design
@@ -80,7 +81,8 @@ def scores_of(asked: MaskRequest) -> dict[str, dict]:
 def test_all_files_are_there_and_nothing_else(designed: tuple[MaskRequest, MaskOutcome]) -> None:
     asked, outcome = designed
     assert {path.name for path in asked.out.iterdir()} == set(outcome.files)
-    assert {"design.h5", f"{asked.name}.seq", f"{asked.name}.mrd", "recon.toml", "report.html"} <= set(outcome.files)
+    assert {"design.h5", f"{asked.name}.mrd", "recon.toml", "report.html"} <= set(outcome.files)
+    assert {f"{asked.name}_v{version}.seq" for version in ("1.5.0", "1.4.1")} <= set(outcome.files)
 
 
 def test_the_stored_mask_is_the_chosen_one_and_comes_back_whole(designed: tuple[MaskRequest, MaskOutcome]) -> None:
@@ -103,7 +105,7 @@ def test_another_reader_plays_the_chosen_lines(designed: tuple[MaskRequest, Mask
     asked, _ = designed
     design = load_mask_design(asked.out)
     sequence = pypulseq.Sequence()
-    sequence.read(str(asked.out / f"{asked.name}.seq"))
+    sequence.read(str(asked.out / f"{asked.name}_v1.5.0.seq"))
     samples = design.oversampling * design.geometry.matrix[0]
     ky_per_fov = sequence.calculate_kspace()[0][1].reshape(-1, samples)[1:] * 0.22  # the first readout is noise
     played = np.round(ky_per_fov.mean(1)).astype(int) + 16
@@ -135,7 +137,7 @@ def test_a_score_follows_from_the_stored_mask_and_network(designed: tuple[MaskRe
         np.fft.fft2(np.fft.ifftshift(test.images.numpy()[:, None] * maps, axes=(-2, -1))), axes=(-2, -1)
     )
     coils = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(k * design.mask[:, None], axes=(-2, -1))), axes=(-2, -1))
-    images = np.abs((coils * maps.conj()).sum(1))
+    images = np.sqrt((np.abs(coils) ** 2).sum(1))  # two calibration lines give no coil maps
     truth = np.abs(test.images.numpy())
     nmse = ((images - truth) ** 2).sum((1, 2)) / (truth**2).sum((1, 2))
     np.testing.assert_allclose(told["images"][0]["NMSE"], nmse, rtol=1e-3)
@@ -192,7 +194,7 @@ def stop_after(count: int, stages: list[str]) -> tuple[Callable[..., None], Call
     return watch, lambda: seen.count(stages[-1]) >= count
 
 
-@pytest.mark.parametrize(("stage", "count"), [("task", 2), ("select", 3), ("judge", 9)])
+@pytest.mark.parametrize(("stage", "count"), [("task", 2), ("select", 3), ("swaps", 3), ("judge", 2), ("judge", 9)])
 def test_an_interrupted_run_resumes_and_ends_where_the_unbroken_one_ended(
     designed: tuple[MaskRequest, MaskOutcome], tmp_path: Path, stage: str, count: int
 ) -> None:
@@ -209,37 +211,58 @@ def test_an_interrupted_run_resumes_and_ends_where_the_unbroken_one_ended(
     np.testing.assert_array_equal(outcome.design.order, load_mask_design(whole.out).order)
     resumed, unbroken = scores_of(broken), scores_of(whole)
     assert resumed["scores"] == unbroken["scores"]
-    assert (broken.out / f"{whole.name}.seq").read_bytes() == (whole.out / f"{whole.name}.seq").read_bytes()
+    sequences = [request.out / f"{whole.name}_v1.5.0.seq" for request in (broken, whole)]
+    assert sequences[0].read_bytes() == sequences[1].read_bytes()
+    for name in ("task", "task-tuned"):
+        weights = load_network(broken.out, name)
+        for key, values in load_network(whole.out, name).items():
+            np.testing.assert_array_equal(weights[key], values)
+    for fact in ("curve", "passes", "swaps", "validation_target"):
+        assert outcome.choice.facts()[fact] == load_mask_design(whole.out).provenance["choice"][fact]
+    assert dict(outcome.history) == dict(designed[1].history)
     assert not (broken.out / "checkpoint.pt").exists()
 
 
-def test_the_unet_that_recon_finds_gives_the_image_that_was_scored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("calibration", [6, 2])
+def test_what_recon_finds_gives_the_images_that_were_scored(tmp_path: Path, calibration: int) -> None:
+    """With coil maps where the calibration lines can give them, without where not; iterations as recon.toml says."""
+    with_maps = calibration == 6
     asked = request(
         tmp_path / "out",
         task="reconstruction",
         target={},
         network="unet",
-        inner="cg-sense",
-        calibration=6,
+        inner="cg-sense" if with_maps else "zero-filled",
+        calibration=calibration,
         swaps=False,
         snr=float("inf"),
     )
     outcome, _ = design_mask(asked)
-    assert outcome.judges == ["zero-filled", "cg-sense", "U-Net", "U-Net fine-tuned"]
-    assert 'method = "unet"' in (asked.out / "recon.toml").read_text()
+    assert outcome.judges == ["zero-filled", *(["cg-sense"] if with_maps else []), "U-Net", "U-Net fine-tuned"]
+    config = read_recon_config(asked.out / "recon.toml")
+    assert config.method == "unet"
+    assert (config.iterations, config.regularisation) == (TINY.iterations, 0.01)
     design, truth = load_mask_design(asked.out), load_mask_images(asked).parts["test"].images
     maps = simulated_coil_maps(2, asked.geometry)
     k = np.fft.fftshift(
         np.fft.fft2(np.fft.ifftshift(truth.numpy()[:, None] * maps, axes=(-2, -1)), norm="ortho"), (-2, -1)
     )
-    restored = cartesian_reconstructions["unet"](
-        torch.from_numpy(k.astype(np.complex64)),
-        torch.from_numpy(design.mask),
-        torch.from_numpy(maps),
-        network_weights=load_network(asked.out, "unet"),
-    )
-    told = scores_of(asked)["scores"]["U-Net fine-tuned"][IGS]["images"][0]["PSNR"]
-    np.testing.assert_allclose(psnr(restored, truth.abs()).numpy(), told, rtol=1e-4)
+    judges = {
+        "zero-filled": "zero-filled",
+        "unet": "U-Net fine-tuned",
+        **({"cg-sense": "cg-sense"} if with_maps else {}),
+    }
+    for method, judge in judges.items():
+        image = cartesian_reconstructions[method](
+            torch.from_numpy(k.astype(np.complex64)),
+            torch.from_numpy(design.mask),
+            torch.from_numpy(maps) if with_maps else None,
+            network_weights=load_network(asked.out, "unet"),
+            iterations=config.iterations,
+            regularisation=config.regularisation,
+        )
+        told = scores_of(asked)["scores"][judge][IGS]["images"][0]["PSNR"]
+        np.testing.assert_allclose(psnr(image.abs(), truth.abs()).numpy(), told, rtol=1e-4)
 
 
 def test_cg_sense_inside_the_choice_wants_lines_for_its_maps(tmp_path: Path) -> None:
@@ -333,6 +356,7 @@ def test_calibration_is_what_coil_maps_need(shots: int, coils: int, lines: int) 
         ({"order_lines": 4}, "nested order"),
         ({"order_lines": 40}, "nested order"),
         ({"per_step": 0}, "lines a step"),
+        ({"per_step": 3, "candidates": 2}, "candidates: got 2, expected 3 or more"),
         ({"inner": "magic"}, "known: zero-filled"),
         ({"contrast": "T2"}, "labelled folder"),
         ({"snr": 0.0}, "SNR"),

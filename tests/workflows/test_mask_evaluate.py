@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -20,11 +21,13 @@ from seqopt.gradients.profiles import load_scanner
 from seqopt.images.labelled_brain import labelled_brain
 from seqopt.learn.attribution import integrated_gradients
 from seqopt.learn.tasks import Classification, Segmentation
+from seqopt.workflows.evaluate_cells import Cell, run_cells
 from seqopt.workflows.evaluate_mask_fold import FoldRun, evaluate_fold
 from seqopt.workflows.evaluate_mask_pooled import PooledRow, paired_errors, pooled_rows
 from seqopt.workflows.evaluate_mask_scores import CellScores, MaskScores, read_cell, write_cell
 from seqopt.workflows.evaluate_mask_tables import markdown_tables
 from seqopt.workflows.evaluate_masks import lines_of
+from seqopt.workflows.mask_images import load_mask_images
 from seqopt.workflows.mask_recipe import MaskRecipe
 from seqopt.workflows.mask_request import MaskRequest
 from seqopt.workflows.run import InterruptedRunError
@@ -112,6 +115,29 @@ def test_a_second_call_computes_only_what_is_missing(evaluated: Path) -> None:
     assert (evaluated / "evaluation.csv").read_text() == table
 
 
+def threads_of(cell: Cell, *_: object) -> str:
+    return f"{torch.get_num_threads()} threads"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_fold_has_the_threads_that_were_asked_for_whatever_the_jobs(jobs: int) -> None:
+    said: list[str] = []
+    cells = [Cell(name=name, request=None, learn=False) for name in ("a", "b")]  # type: ignore[arg-type]
+    run_cells(cells, threads_of, jobs=jobs, threads=2, watch=said.append, stop=lambda: False, after=lambda: None)
+    assert sum(": 2 threads in" in one for one in said) == 2
+
+
+@pytest.mark.slow
+def test_the_number_of_jobs_changes_no_digit(evaluated: Path, tmp_path: Path) -> None:
+    result = seqopt("evaluate", *TABLE[:-1], "1", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    for path in sorted((evaluated / "cells").rglob("scores-*.json")):
+        one, other = (
+            json.loads((folder / path.relative_to(evaluated)).read_text()) for folder in (evaluated, tmp_path / "out")
+        )
+        assert one["masks"] == other["masks"]
+
+
 def test_cells_of_other_settings_are_not_mixed_in(evaluated: Path) -> None:
     refused("evaluate", *TABLE, "--seed", "3", "--out", evaluated, saying="made with other settings")
 
@@ -122,6 +148,7 @@ def test_cells_of_other_settings_are_not_mixed_in(evaluated: Path) -> None:
         (["--folds", "0"], "--folds: got 0"),
         (["--folds", "2"], "3 or more with swaps"),
         (["--folds", "40"], "take fewer"),
+        (["--threads", "0"], "--threads: got 0"),
         (["--accel", "20"], "x16 is 2 lines"),
         (["--accel", "0.5"], "above 1, up to 32"),
         (["--accel", "4", "--accel", "4"], "each once"),
@@ -238,7 +265,7 @@ def test_a_stopped_fold_goes_on_where_it_was_and_ends_as_the_unbroken_one(tmp_pa
 ])  # fmt: skip
 def test_the_other_tasks_are_evaluated_too(tmp_path: Path, task: str, headline: str, judges: list[str]) -> None:
     network = "unet" if task == "reconstruction" else None
-    run = fold_run(tmp_path / task, 8, task=task, network=network, coils=2, calibration=4, swaps=True, folds=3)
+    run = fold_run(tmp_path / task, 8, task=task, network=network, coils=2, shots=8, calibration=6, swaps=True, folds=3)
     evaluate_fold(run, silent, lambda: False)
     cell = read_cell(run.cell_path(8))
     assert list(cell.of("IGS")[0].each) == judges
@@ -246,6 +273,33 @@ def test_the_other_tasks_are_evaluated_too(tmp_path: Path, task: str, headline: 
     table = pooled_rows([cell])
     assert all(headline in row.means for row in table)
     assert headline in markdown_tables(table, task=task, headline=headline, lead="")
+
+
+def head(path: Path, scale: float) -> None:
+    """(x, y, z) voxels of 7 mm: a block that grows along z."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    volume = np.zeros((30, 30, 4), np.float32)
+    for place in range(4):
+        volume[6:20, 5 : 20 + place, place] = scale
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([7.0, 7.0, 7.0, 1.0])), path)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_reconstruction_is_evaluated_on_a_folder_of_subjects_with_and_without_labels(
+    tmp_path: Path, labelled: bool
+) -> None:
+    for number in range(4):
+        head(tmp_path / "data" / ("images" if labelled else "") / f"s{number}.nii.gz", 10.0**number)
+        if labelled:
+            head(tmp_path / "data" / "labels" / f"s{number}.nii.gz", 3.0)
+    run = fold_run(tmp_path / "out", 8, task="reconstruction", images=tmp_path / "data", folds=3)
+    evaluate_fold(run, silent, lambda: False)
+    cell = read_cell(run.cell_path(8))
+    assert list(cell.of("IGS")[0].each) == ["zero-filled"]
+    assert cell.subjects.tolist() == [1, 1, 1]  # of the second fold, as many slices as are judged
+    assert cell.classes == ()
+    designed = load_mask_images(run.request)
+    assert sum(designed.counts.values()) <= 16  # labels are no images
 
 
 def made_cell(fold: int, subjects: list[int], scores: dict[str, list[list[float]]], f1: float = 0.5) -> CellScores:
