@@ -92,6 +92,7 @@ def test_the_papers_form_runs_the_whole_way_and_reports_its_joint_gap(tmp_path: 
     assert json.loads((tmp_path / "out" / "certificate.json").read_text())["holds"] is True
 
 
+@pytest.mark.slow
 def test_the_other_nufft_engine_designs_as_well(tmp_path: Path) -> None:
     result = seqopt("design", *SMALL, "--backend", "torchkbnufft", "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr

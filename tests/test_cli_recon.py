@@ -45,6 +45,7 @@ def test_simulated_data_become_the_image_they_came_from(scan, folder, tmp_path):
         "image.mrd",
         "image.nii",
         "image.png",
+        "qc.html",
         "recon.json",
     ]
     images, _ = read_images(tmp_path / "out" / "image.mrd")
@@ -66,6 +67,7 @@ def test_the_trajectory_in_the_file_does_as_well_as_the_design(scan, folder, tmp
     assert nrmse(images[1], np.load(folder / "truth.npy")[1]) < 0.2
 
 
+@pytest.mark.slow
 def test_the_unrolled_network_of_a_design_reconstructs_its_data(scan, folder, tmp_path):
     """Untrained and with iterations enough, it is CG-SENSE of its own regularisation, whatever the options say."""
     refused("recon", scan, "--design", folder, "--out", tmp_path, "--method", "unrolled", saying="holds no weights for")
@@ -106,7 +108,7 @@ def test_bad_data_end_in_one_line(scan, folder, tmp_path):
     refused("recon", scan, "--design", other, "--out", out, saying="but the design radial-16 has 32")
     refused("recon", poisoned, "--out", out, saying="NaN")
     refused("recon", tmp_path / "none.mrd", "--out", out, saying="no MRD file at")
-    refused("recon", scan, "--out", out, "--method", "magic", saying="known: adjoint, cg-sense, unet, unrolled")
+    refused("recon", scan, "--out", out, "--method", "magic", saying="known: adjoint, cg-sense, l1-wavelet, tv, unet")
     assert not out.exists()
 
 

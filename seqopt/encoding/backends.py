@@ -52,6 +52,9 @@ def choose_engine(name: str, device: torch.device) -> str:
 class Finufft:
     """finufft on the CPU, cufinufft on the GPU."""
 
+    upsampling = 0.0
+    """Of the fine grid on a CPU: 1.25, or 2; 0 leaves it to finufft."""
+
     def __init__(self, tolerance: float = 1e-5) -> None:
         self.tolerance = tolerance
 
@@ -83,9 +86,11 @@ class Finufft:
 
         # type 1 adds up in an order that threads would make random: one thread a transform, so that a seed is a result
         transforms, threads = data.shape[0], torch.get_num_threads()
-        options = {"nthreads": 1 if kind == 1 and transforms == 1 else threads}
+        options: dict[str, float] = {"nthreads": 1 if kind == 1 and transforms == 1 else threads}
         if transforms > 1:
             options["spread_thread"] = 2
+        if self.upsampling and not double:
+            options["upsampfac"] = self.upsampling
         plan = finufft.Plan(kind, shape, transforms, tolerance, sign, dtype=_name(data.dtype), **options)
         plan.setpts(points[0].numpy(), points[1].numpy())
         result = plan.execute(
@@ -100,6 +105,18 @@ def _out(kind: int, shape: tuple[int, int], points: Tensor) -> tuple[int, ...]:
 
 def _name(dtype: torch.dtype) -> str:
     return {torch.complex64: "complex64", torch.complex128: "complex128"}[dtype]
+
+
+@engines.register("finufft-small-grid")
+class SmallGrid(Finufft):
+    """finufft with a fine grid of 1.25 instead of 2: up to six times faster for one use, to 2e-5 in single precision.
+
+    In double precision the fine grid stays as it is.
+    """
+
+    def __init__(self, tolerance: float = 2e-5) -> None:
+        super().__init__(max(tolerance, 2e-5))  # below, single precision gains nothing
+        self.upsampling = 1.25
 
 
 @engines.register("torchkbnufft")

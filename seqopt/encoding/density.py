@@ -1,4 +1,4 @@
-"""Density compensation by Pipe & Menon's fixed point (MRM 1999)."""
+"""Density compensation: Pipe & Menon's fixed point (MRM 1999), and the cell areas of radial and spiral shots."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from scipy import sparse
 from torch import Tensor
 
 from seqopt.core import Geometry
+from seqopt.errors import SeqoptError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,6 +29,43 @@ def pipe_menon(k_per_m: FloatArray, geometry: Geometry, *, iterations: int = 20,
     return weights.reshape(k_per_m.shape[:2])
 
 
+def analytic(k_per_m: FloatArray, geometry: Geometry) -> FloatArray:
+    """Cell areas (shots, samples) in (1/FOV)^2 of shots that are rotations of one another: radial and spiral.
+
+    An area is |k| dk_r times the angle to the next crossing of that radius (for spokes the ramp |k|), but a shot is
+    never given more than 1/FOV on its sides: beyond Nyquist's radius the ramp is flat, as k-space between the shots
+    was not sampled. Raises `SeqoptError` for other shots. Source: Hoge, Kwan, Pike, MRM 38:117 (1997).
+    """
+    position = k_per_m * np.array(geometry.fov_m)  # 1/FOV
+    radius = np.linalg.norm(position, axis=-1)
+    if np.ptp(radius, axis=0).max() > _ALIKE:
+        raise SeqoptError("analytic density is for radial and spiral shots, rotations of one; use pipe-menon")
+    profile = radius.mean(0)
+    outwards = np.gradient(profile)
+    turn = int(np.argmin(profile))
+    if not ((outwards[turn + 2 :] > -1e-3).all() and (outwards[: max(turn - 1, 0)] < 1e-3).all()):
+        raise SeqoptError("analytic density is for shots that lead outwards from the centre; use pipe-menon")
+    halves = 2 if 0 < turn < len(profile) - 1 and profile[0] > _ALIKE else 1
+    path = np.linalg.norm(np.gradient(position, axis=1), axis=-1)
+    step = np.maximum(np.abs(np.gradient(np.where(np.arange(len(profile)) < turn, -profile, profile))), 1e-12)
+    beside = radius * step * (_angles(position[:, -1] - position[:, turn], halves)[:, None]) / np.maximum(path, 1e-12)
+    at_centre = radius < step / 2  # a disc of radius step / 2 belongs to all shots together
+    least = np.pi / 4 * step / len(position)
+    return np.asarray(path * np.clip(np.where(at_centre, least, beside), 1e-12, 1.0))
+
+
+def _angles(towards: FloatArray, halves: int) -> FloatArray:
+    """The angle (shots,) that belongs to each shot: half of the way to its neighbours on either side."""
+    period = 2 * np.pi / halves
+    angle = np.arctan2(towards[:, 1], towards[:, 0]) % period
+    order = np.argsort(angle, kind="stable")
+    gaps = np.diff(np.append(angle[order], angle[order[0]] + period))
+    shares = np.empty(len(angle))
+    shares[order] = (gaps + np.roll(gaps, 1)) / 2
+    return shares
+
+
+_ALIKE = 1.5  # 1/FOV by which radii of shots may differ: delayed gradients
 _CELLS_PER_INVERSE_FOV = 2  # grid on which densities are compared
 
 

@@ -60,6 +60,9 @@ def shifted_maps(maps: Tensor) -> Tensor:
 
 def sense_gram(images: Tensor, spectrum: Tensor, shifted: Tensor) -> Tensor:
     """sum_c conj(S_c) A^H W A (S_c x): images (batch, y, x), ``shifted_maps`` (1 or batch, coils, 2, y, x)."""
+    differentiable = torch.is_grad_enabled() and (images.requires_grad or spectrum.requires_grad)
+    if not (differentiable or images.is_cuda):  # a GPU has no use for small pieces
+        return torch.stack([_coil_by_coil(image, spectrum, maps) for image, maps in _each(images, shifted)])
     product: Tensor = _SenseGram.apply(images, spectrum, shifted)  # type: ignore[no-untyped-call]
     return product
 
@@ -103,6 +106,21 @@ class _CoilGram(torch.autograd.Function):
         # the operator is Hermitian
         grad_images = _combined(slopes, spectrum, shifted) if ctx.needs_input_grad[0] else None
         return grad_images, grad_spectrum, None
+
+
+def _coil_by_coil(image: Tensor, spectrum: Tensor, shifted: Tensor) -> Tensor:
+    """The product without what a derivative needs: one coil at a time and in place, so that it stays in the cache."""
+    *_, ny, nx = shifted.shape
+    shift = half_shift(nx, device=image.device).to(shifted.dtype)
+    back = shift.conj().resolve_conj()
+    halves = shifted.new_empty(2, 2, ny, nx)
+    total = shifted.new_zeros(2, ny, nx)
+    for maps in shifted:
+        halves[:, 0] = torch.fft.fft(maps * image, dim=-2)
+        torch.mul(halves[:, 0], shift, out=halves[:, 1])
+        even, odd = torch.fft.ifft(torch.fft.fft(halves).mul_(spectrum.view(2, 2, ny, nx))).unbind(1)
+        total.addcmul_(torch.fft.ifft(even.addcmul_(odd, back), dim=-2), maps.conj())
+    return total.sum(0).mul_(0.25)
 
 
 def _each(images: Tensor, shifted: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

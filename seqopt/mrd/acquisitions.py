@@ -10,6 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from seqopt.core import CALIBRATION_SETS
 from seqopt.errors import SeqoptError
 from seqopt.mrd.placement import Placement
 
@@ -33,6 +34,10 @@ class PlannedReadout:
     """Place in its echo train."""
     calibration: bool = False
     """It serves the coil maps as well as the image."""
+    scan: int = 0
+    """Kind of calibration scan (`CALIBRATION_SETS`); 0 for the image."""
+    contrast: int = 0
+    average: int = 0
 
     @property
     def is_noise(self) -> bool:
@@ -45,7 +50,7 @@ def plan_acquisitions(
 ) -> list[ismrmrd.Acquisition]:
     """Acquisitions with complete headers and zero data, flags by their place in play order."""
     acquisitions = [_acquisition(readout, placement, coils) for readout in readouts]
-    imaging = [index for index, readout in enumerate(readouts) if not readout.is_noise]
+    imaging = [index for index, readout in enumerate(readouts) if not readout.is_noise and not readout.scan]
     if not imaging:
         raise SeqoptError("an MRD file needs at least one imaging readout; the order is empty")
     first: dict[int, int] = {}
@@ -79,12 +84,19 @@ def _acquisition(readout: PlannedReadout, placement: Placement, coils: int) -> i
     acquisition.idx.slice = readout.slice
     acquisition.idx.kspace_encode_step_1 = readout.shot
     acquisition.idx.segment = readout.segment
+    acquisition.idx.contrast = readout.contrast
+    acquisition.idx.average = readout.average
+    acquisition.idx.set = readout.scan
     if readout.is_noise:
         acquisition.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
     else:
         acquisition.center_sample = readout.echo_sample
     if readout.k_cycles is not None:
         acquisition.traj[:] = readout.k_cycles
+    if readout.scan:
+        is_reference = readout.scan == CALIBRATION_SETS["maps"]
+        acquisition.encoding_space_ref = 1
+        acquisition.setFlag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION if is_reference else ismrmrd.ACQ_IS_NAVIGATION_DATA)
     if readout.calibration:
         acquisition.setFlag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
     return acquisition

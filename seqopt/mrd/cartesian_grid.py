@@ -68,7 +68,7 @@ def grid_of_header(raw: RawFile, path: Path, notes: list[str], *, slices: int) -
     Raises `SeqoptError` for an encoded field of view that is smaller than the image's.
     """
     image = read_geometry(raw, path, slices=slices)
-    encoding = raw.header.encoding[0]
+    encoding = raw.encoding
     space = encoding.encodedSpace
     fov_m = 1e-3 * space.fieldOfView_mm.x, 1e-3 * space.fieldOfView_mm.y
     larger = tuple(encoded / wanted for encoded, wanted in zip(fov_m, image.fov_m, strict=True))

@@ -14,8 +14,9 @@ from seqopt.core import LEAST_CALIBRATION, CartesianData, Geometry, MaskDesign
 from seqopt.core.cartesian_data import central_run
 from seqopt.errors import SeqoptError
 from seqopt.mrd.cartesian_grid import CartesianGrid, centred, grid_of_design, grid_of_header
-from seqopt.mrd.files import RawFile, read_raw
+from seqopt.mrd.files import RawFile, Reader, read_raw
 from seqopt.mrd.from_header import read_placement
+from seqopt.mrd.heads import encodes_image, imaging_space
 from seqopt.mrd.placement import Placement
 from seqopt.mrd.scan import (
     check_values,
@@ -48,8 +49,17 @@ class CartesianScan:
 
 def is_cartesian(raw: RawFile) -> bool:
     """Whether the header says so and no readout holds a trajectory of its own."""
-    said = str(raw.header.encoding[0].trajectory.value) == "cartesian"
-    return said and all(item.trajectory_dimensions == 0 for item in raw.acquisitions)
+    said = str(raw.encoding.trajectory.value) == "cartesian"
+    image = [item for item in raw.acquisitions if item.encoding_space_ref == raw.space]
+    return said and all(item.trajectory_dimensions == 0 for item in image)
+
+
+def is_cartesian_file(reader: Reader) -> bool:
+    """The same of a file of which only the headers were read."""
+    space = imaging_space(reader.heads)
+    said = str(RawFile.of(reader, space).encoding.trajectory.value) == "cartesian"
+    mine = encodes_image(reader.heads) & (reader.heads["encoding_space_ref"] == space)
+    return said and not reader.heads["trajectory_dimensions"][mine].any()
 
 
 def read_cartesian_scan(path: Path, design: MaskDesign | None = None) -> CartesianScan:
@@ -62,8 +72,19 @@ def read_cartesian_scan(path: Path, design: MaskDesign | None = None) -> Cartesi
     return sort_cartesian_scan(read_raw(path), path, design)
 
 
-def sort_cartesian_scan(raw: RawFile, path: Path, design: MaskDesign | None = None) -> CartesianScan:
-    """What `read_cartesian_scan` does, of a file that was read already."""
+def sort_cartesian_scan(
+    raw: RawFile,
+    path: Path,
+    design: MaskDesign | None = None,
+    *,
+    part: bool = False,
+    shared: Sequence[ismrmrd.Acquisition] = (),
+) -> CartesianScan:
+    """What `read_cartesian_scan` does, of a file that was read already, or of some slices: a ``part``.
+
+    What is missing of a part goes unsaid. ``shared`` are lines of other repetitions, which calibrate where the data
+    themselves hold too few about the centre.
+    """
     if design is None and not is_cartesian(raw):
         raise SeqoptError(f"{path} is not Cartesian by its header; give the design with --design")
     notes: list[str] = []
@@ -76,10 +97,13 @@ def sort_cartesian_scan(raw: RawFile, path: Path, design: MaskDesign | None = No
     found = _lines(path, items, grid, notes)
     slices = sorted({slice_ for slice_, _ in found})
     numbers = np.array(sorted({line for _, line in found}), dtype=np.int64)
-    _note_missing(path, found, slices, design, notes)
+    _check_strangers(path, found, slices, design)
+    if not part:
+        _note_missing(found, slices, design, notes)
     samples, acquired = _stacked(found, slices, numbers)
     check_values(path, samples)
-    calibration, calibration_lines = _calibration(path, raw, items, found, slices, grid, notes)
+    flagged = _flagged(path, raw, items, grid)
+    calibration, calibration_lines = _calibration(path, flagged, shared, found, slices, grid, notes)
     noise = noise_readouts(raw)
     first = items[0]
     data = CartesianData(
@@ -127,8 +151,10 @@ def _lines(path: Path, items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid
         raise SeqoptError(f"{path}: no line lies within the header's matrix; its line counters or limits are wrong")
     if len(inside) < len(groups):
         notes.append(f"left out {len(groups) - len(inside)} lines beyond the image's matrix")
-    means = np.stack([np.mean([_centred(item, grid) for item in group], axis=0) for group in inside.values()])
-    return dict(zip(((key[0], grid.line(key[1])) for key in inside), grid.without_oversampling(means), strict=True))
+    with np.errstate(all="ignore"):  # what is not finite is refused later
+        means = np.stack([np.mean([_centred(item, grid) for item in group], axis=0) for group in inside.values()])
+        lines = grid.without_oversampling(means)
+    return dict(zip(((key[0], grid.line(key[1])) for key in inside), lines, strict=True))
 
 
 def _centred(item: ismrmrd.Acquisition, grid: CartesianGrid) -> ComplexArray:
@@ -141,22 +167,24 @@ def _centred(item: ismrmrd.Acquisition, grid: CartesianGrid) -> ComplexArray:
     return centred(data, grid.samples, centre)
 
 
-def _note_missing(path: Path, found: Lines, slices: list[int], design: MaskDesign | None, notes: list[str]) -> None:
-    """Say what is missing of the design, or of what other slices have; refuse what the design does not have."""
-    lines = {line for _, line in found}
-    wanted_slices = slices
-    if design is not None:
-        wanted_slices = list(range(design.geometry.slices))
-        strange_lines, strange_slices = sorted(lines - set(design.lines.tolist())), sorted({*slices} - {*wanted_slices})
-        if strange_lines or strange_slices:
-            strange = f"line {strange_lines[0]}" if strange_lines else f"slice {strange_slices[0]}"
-            raise SeqoptError(
-                f"{path} holds {strange}, which the design {design.name} does not; give the design that was played"
-            )
-        lines = set(design.lines.tolist())
-    lost = len(wanted_slices) - len(slices)
-    if lost:
-        notes.append(f"the scan is incomplete: {lost} of {len(wanted_slices)} slices are missing")
+def _check_strangers(path: Path, found: Lines, slices: list[int], design: MaskDesign | None) -> None:
+    if design is None:
+        return
+    strange_lines = sorted({line for _, line in found} - set(design.lines.tolist()))
+    strange_slices = [slice_ for slice_ in slices if slice_ >= design.geometry.slices]
+    if strange_lines or strange_slices:
+        strange = f"line {strange_lines[0]}" if strange_lines else f"slice {strange_slices[0]}"
+        raise SeqoptError(
+            f"{path} holds {strange}, which the design {design.name} does not; give the design that was played"
+        )
+
+
+def _note_missing(found: Lines, slices: list[int], design: MaskDesign | None, notes: list[str]) -> None:
+    """Say what is missing of the design, or of what other slices have."""
+    lines = {line for _, line in found} if design is None else set(design.lines.tolist())
+    due = len(slices) if design is None else design.geometry.slices
+    if due > len(slices):
+        notes.append(f"the scan is incomplete: {due - len(slices)} of {due} slices are missing")
     missing = len(slices) * len(lines) - len(found)
     if missing:
         notes.append(
@@ -179,40 +207,48 @@ def _stacked(
     return samples, acquired
 
 
-def _calibration(
-    path: Path,
-    raw: RawFile,
-    items: Sequence[ismrmrd.Acquisition],
-    found: Lines,
-    slices: list[int],
-    grid: CartesianGrid,
-    notes: list[str],
-) -> tuple[ComplexArray, npt.NDArray[np.int64]]:
-    """The flagged lines that every slice has; where only the acquired ones about the centre suffice for maps, those."""
+def _flagged(path: Path, raw: RawFile, items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid) -> Lines:
+    """Lines that are flagged as calibration."""
     wanted = [getattr(items[0].idx, name) for name in _COUNTERS]
     flagged = [
         item
         for item in raw.acquisitions
         if _is_calibration(item)
-        and item.encoding_space_ref == 0
+        and item.encoding_space_ref == raw.space
         and [getattr(item.idx, name) for name in _COUNTERS] == wanted
     ]
-    lines: Lines = {}
-    if flagged:
-        coils, length = common_size(path, flagged)
-        if coils != items[0].active_channels or length > grid.samples:
-            raise SeqoptError(f"{path}: calibration readouts differ in channels or length from the image's")
-        lines = _lines(path, flagged, grid, [])
+    if not flagged:
+        return {}
+    coils, length = common_size(path, flagged)
+    if coils != items[0].active_channels or length > grid.samples:
+        raise SeqoptError(f"{path}: calibration readouts differ in channels or length from the image's")
+    return _lines(path, flagged, grid, [])
+
+
+def _calibration(
+    path: Path,
+    lines: Lines,
+    shared: Sequence[ismrmrd.Acquisition],
+    found: Lines,
+    slices: list[int],
+    grid: CartesianGrid,
+    notes: list[str],
+) -> tuple[ComplexArray, npt.NDArray[np.int64]]:
+    """The flagged ``lines`` that every slice has; if few, the acquired ones about the centre, else the shared ones."""
     numbers = _in_every_slice(lines, slices)
-    if len(numbers) < LEAST_CALIBRATION:
-        run = central_run(_in_every_slice(found, slices), grid.encoded.matrix[1])
-        if len(run) >= LEAST_CALIBRATION:
-            few = f"too few calibration lines ({len(numbers)})" if len(numbers) else "no calibration lines"
-            notes.append(f"{few} are flagged; the {len(run)} lines about the centre serve")
-            lines, numbers = found, run
+    few = f"too few calibration lines ({len(numbers)})" if len(numbers) else "no calibration lines"
+    others = {"": found}
+    if shared and len(numbers) < LEAST_CALIBRATION:
+        others[" of all repetitions"] = _lines(path, shared, grid, [])
+    for whose, candidates in others.items():
+        run = central_run(_in_every_slice(candidates, slices), grid.encoded.matrix[1])
+        if len(numbers) < LEAST_CALIBRATION <= len(run):
+            notes.append(f"{few} are flagged; the {len(run)} lines about the centre{whose} serve")
+            lines, numbers = candidates, run
     chosen = {(slice_, line): lines[slice_, line] for slice_ in slices for line in numbers.tolist()}
     if not chosen:
-        return np.zeros((len(slices), items[0].active_channels, 0, grid.encoded.matrix[0]), np.complex64), numbers
+        coils = next(iter(found.values())).shape[0]
+        return np.zeros((len(slices), coils, 0, grid.encoded.matrix[0]), np.complex64), numbers
     samples, _ = _stacked(chosen, slices, numbers)
     check_values(path, samples)
     return samples, numbers

@@ -16,7 +16,7 @@ from seqopt.mrd.placement import Placement
 
 def read_geometry(raw: RawFile, path: Path, *, slices: int) -> Geometry:
     """The image to reconstruct: matrix and field of view of the header's reconstruction space."""
-    encoding = raw.header.encoding[0]
+    encoding = raw.encoding
     space = encoding.reconSpace
     thickness_m = 1e-3 * space.fieldOfView_mm.z / max(1, space.matrixSize.z)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from ismrmrd import ACQ_IS_NOISE_MEASUREMENT
 
-from seqopt.core import TrajectoryDesign
+from seqopt.core import CalibrationReadout, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import PlannedReadout, mark_channels, plan_acquisitions, write_acquisitions
+from seqopt.mrd.calibration import planned
 from seqopt.mrd.files import read_raw
 from seqopt.mrd.placement import Placement
-from seqopt.mrd.xml_header import SIGNATURE_NAME, HeaderFields, build_header, user_string, with_channels
+from seqopt.mrd.segments import divided
+from seqopt.mrd.xml_header import CalibrationEncoding, HeaderFields, build_header, signatures, with_channels
 from seqopt.units import k_to_cycles
 
 
@@ -28,12 +30,16 @@ def write_header(
     order: Sequence[tuple[int, int]],
     noise_readouts: int,
     seq_md5: str,
+    other_md5: Mapping[str, str] | None = None,
     coils: int = 1,
+    calibration: Sequence[CalibrationReadout] = (),
 ) -> None:
     """Write ``<name>.mrd``: what the scanner will play, readout by readout, with zeros in place of the data.
 
     In: ``order`` the (slice, shot) of each imaging readout as played, after ``noise_readouts`` noise readouts of the
-    same length. Data that a scanner exports in the same order join it by position (`write_scan`).
+    same length and the ``calibration`` scans; ``seq_md5`` of the newest .seq, ``other_md5`` version -> that of others.
+    A readout in ADC segments is one acquisition a segment. Data that a scanner exports in the same order join it by
+    position (`write_scan`).
     """
     geometry = design.geometry
     wanted = {(slice_, shot) for slice_ in range(geometry.slices) for shot in range(design.shots)}
@@ -60,6 +66,7 @@ def write_header(
         geometry=geometry,
         shots=design.shots,
         samples=design.samples,
+        segments=design.protocol.adc_segments,
         echo_sample=design.echo_sample,
         coils=coils,
         field_t=design.scanner.field_t,
@@ -71,8 +78,12 @@ def write_header(
         protocol=design.name,
         trajectory=design.family,
         seq_md5=seq_md5,
+        other_md5=other_md5 or {},
+        calibration=CalibrationEncoding.of(calibration),
     )
-    write_readouts(path, fields, [noise] * noise_readouts + imaging, Placement.axial(geometry))
+    first = [noise] * noise_readouts + planned(calibration, geometry, design.dwell_s)
+    readouts = divided(first + imaging, design.protocol.adc_segments)
+    write_readouts(path, fields, list(readouts), Placement.axial(geometry))
 
 
 def write_readouts(
@@ -117,9 +128,9 @@ def write_scan(path: Path, header: Path, samples: Sequence[npt.NDArray[Any]]) ->
     write_acquisitions(path, with_channels(raw.xml, coils), raw.acquisitions)
 
 
-def planned_signature(header: Path) -> str | None:
-    """MD5 of the .seq that a header file was written for, where it names one."""
-    return user_string(read_raw(header).header, SIGNATURE_NAME)
+def planned_signatures(header: Path) -> frozenset[str]:
+    """MD5 of each version of the .seq that a header file was written for; empty where it names none."""
+    return signatures(read_raw(header).header)
 
 
 def play_order(header: Path) -> list[tuple[bool, int, int]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from seqopt.core import MaskDesign
+from seqopt.core import CalibrationReadout, MaskDesign
 from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import PlannedReadout
+from seqopt.mrd.calibration import planned
 from seqopt.mrd.header import write_readouts
 from seqopt.mrd.placement import Placement
-from seqopt.mrd.xml_header import HeaderFields, LineEncoding
+from seqopt.mrd.xml_header import CalibrationEncoding, HeaderFields, LineEncoding
 
 
 def write_mask_header(
@@ -24,16 +25,18 @@ def write_mask_header(
     order: Sequence[tuple[int, int]],
     noise_readouts: int,
     seq_md5: str,
+    other_md5: Mapping[str, str] | None = None,
     echoes: Sequence[int] = (),
     echo_spacing_s: float | None = None,
     coils: int = 1,
+    calibration: Sequence[CalibrationReadout] = (),
 ) -> None:
     """Write ``<name>.mrd``: what the scanner will play, line by line, with zeros in place of the data.
 
     In: ``order`` the (slice, line) of each imaging readout as played, after ``noise_readouts`` noise readouts of the
-    same length, and ``echoes`` the place of each in its echo train. Readouts hold oversampled samples with k = 0 on the
-    middle one; the header's encoded space is oversampled, its reconstruction space is not. Data join by position
-    (`write_scan`).
+    same length, ``seq_md5`` and ``other_md5`` as in `write_header`, and ``echoes`` the place of each in its echo train.
+    Readouts hold oversampled samples with k = 0 on the middle one; the header's encoded space is oversampled, its
+    reconstruction space is not. Data join by position (`write_scan`).
     """
     geometry = design.geometry
     wanted = sorted((slice_, line) for slice_ in range(geometry.slices) for line in design.lines.tolist())
@@ -43,7 +46,7 @@ def write_mask_header(
             f"{geometry.slices} slices x {design.shots} lines once; write the sequence and the header from one design"
         )
     samples, dwell_s = design.oversampling * geometry.matrix[0], design.dwell_s / design.oversampling
-    calibration = set(design.calibration_lines.tolist())
+    central = set(design.calibration_lines.tolist())
     imaging = [
         PlannedReadout(
             samples=samples,
@@ -53,7 +56,7 @@ def write_mask_header(
             echo_sample=samples // 2,
             cartesian=True,
             segment=echo,
-            calibration=line in calibration,
+            calibration=line in central,
         )
         for (slice_, line), echo in zip(order, echoes or [0] * len(order), strict=True)
     ]
@@ -74,12 +77,15 @@ def write_mask_header(
         protocol=design.name,
         trajectory=design.family,
         seq_md5=seq_md5,
+        other_md5=other_md5 or {},
         lines=LineEncoding(
             oversampling=design.oversampling,
             calibration=design.calibration,
             echo_train=design.play.echo_train if tse else 1,
             echo_spacing_s=echo_spacing_s,
         ),
+        calibration=CalibrationEncoding.of(calibration),
     )
     noise = PlannedReadout(samples=samples, dwell_s=dwell_s)
-    write_readouts(path, fields, [noise] * noise_readouts + imaging, Placement.axial(geometry))
+    first = [noise] * noise_readouts + planned(calibration, geometry, dwell_s)
+    write_readouts(path, fields, first + imaging, Placement.axial(geometry))

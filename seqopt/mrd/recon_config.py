@@ -11,14 +11,23 @@ from typing import Any
 from seqopt.errors import SeqoptError, reject
 
 FORMAT_VERSION = 1
+GRADIENT_DELAYS = ("auto", "calibration", "ring", "none")
 _COMMENTS = {
-    "method": "adjoint, cg-sense, unet or unrolled; of lines zero-filled, cg-sense, l1-wavelet, grappa or unet",
-    "regularisation": "relative to a unitary-scaled encoding",
+    "method": "auto, adjoint, cg-sense, l1-wavelet, tv, unet or unrolled; of lines also zero-filled and grappa",
+    "regularisation": "relative to a unitary-scaled encoding; of l1-wavelet and tv to the brightest pixel",
     "maps": "coil maps from the centre of the data: walsh or espirit",
     "calibration": "side of the k-space centre for the coil maps, in 1/FOV",
-    "density": "density compensation of the samples",
+    "density": "density compensation of the samples: pipe-menon, analytic (radial and spiral) or file",
+    "coil_compression": "0 keeps the coils; a share of the energy, or a number of virtual coils",
+    "gradient_delays": "auto, calibration (spokes of the scan), ring (where radial spokes intersect) or none",
+    "girf": "CSV of the gradients' response, applied to the design's waveforms",
+    "field_map": "off-resonance to correct: a NIfTI in Hz, or measured (the scan's own)",
+    "segments": "most terms by which off-resonance is approximated",
+    "calibration_scans": "use those that the data hold: coil maps, gradient delays, field map",
     "cross_check": "compare the NUFFT with sigpy's on the data themselves",
-    "seq_md5": "signature of the .seq that these settings belong to",
+    "cross_check_sense": "compare coil maps and CG-SENSE with sigpy's, too",
+    "seq_md5": "signature of the .seq that these settings belong to, its newest version",
+    "seq_md5_v1_4_1": "of the .seq in this version, where there is a newer one",
 }
 
 
@@ -33,11 +42,19 @@ class ReconConfig:
     calibration: int = 24
     density: str = "pipe-menon"
     prewhiten: bool = True
+    coil_compression: float = 0.0
+    gradient_delays: str = "auto"
+    girf: str = ""
+    field_map: str = ""
+    segments: int = 8
     cross_check: bool = True
+    cross_check_sense: bool = False
+    calibration_scans: bool = True
     design: str = "design.h5"
     sequence: str = ""
     header: str = ""
     seq_md5: str = ""
+    seq_md5_v1_4_1: str = ""
     seqopt_version: str = ""
     format_version: int = FORMAT_VERSION
 
@@ -48,6 +65,17 @@ class ReconConfig:
             raise reject("regularisation", got=self.regularisation, expected="0..1000", remedy="0.01 is usual")
         if not 6 <= self.calibration <= 128:
             raise reject("calibration", got=self.calibration, expected="6..128", remedy="24 is usual")
+        if self.gradient_delays not in GRADIENT_DELAYS:
+            raise reject(
+                "gradient_delays",
+                got=repr(self.gradient_delays),
+                expected=", ".join(GRADIENT_DELAYS),
+                remedy="auto is usual",
+            )
+        if not 0.0 <= self.coil_compression <= 1024:
+            raise reject("coil_compression", got=self.coil_compression, expected="0..1024", remedy="0.99 is usual")
+        if not 1 <= self.segments <= 64:
+            raise reject("segments", got=self.segments, expected="1..64", remedy="8 is usual")
         if self.format_version > FORMAT_VERSION:
             raise SeqoptError("recon.toml was written by a newer seqopt; update seqopt to read it")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import KspaceData, TrajectoryDesign
+from seqopt.core.segments import MOST_SEGMENTS
 from seqopt.errors import SeqoptError
-from seqopt.mrd.files import RawFile, read_raw
+from seqopt.mrd.files import RawFile, Reader, open_mrd, read_raw
 from seqopt.mrd.from_header import read_geometry, read_placement
+from seqopt.mrd.heads import NOT_IMAGING, Heads, heads_of, imaging_space, kept_samples
+from seqopt.mrd.missing import fitted_to_design
 from seqopt.mrd.placement import Placement
+from seqopt.mrd.segments import joined
+from seqopt.mrd.series import Content, content_of
 from seqopt.mrd.trajectory import Trajectory, read_trajectory
-from seqopt.mrd.xml_header import SIGNATURE_NAME, user_string
+from seqopt.mrd.xml_header import SEGMENTS_NAME, SIGNATURE_NAME, user_string
 
 _LIMIT_CYCLES_PER_FOV = 0.5  # beyond this the file's trajectory is not the design's
-_NOT_IMAGING = (
-    ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,
-    ismrmrd.ACQ_IS_NAVIGATION_DATA,
-    ismrmrd.ACQ_IS_PHASECORR_DATA,
-    ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
-    ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
-    ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
-    ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,
-    ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
-    ismrmrd.ACQ_IS_PHASE_STABILIZATION,
-)
 _FIRST_ONLY = ("repetition", "contrast", "phase", "set")  # counters of which one image series takes the first value
 Key = tuple[int, int]
+
+
+class NoSignalError(SeqoptError):
+    """All samples are zero: of a file a header without data, of one slice of many one that was never acquired."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +45,55 @@ class Scan:
 
 
 def read_scan(path: Path, design: TrajectoryDesign | None = None) -> Scan:
-    """Read acquired data, with ``design`` for the trajectory, or else with the trajectory in the file.
+    """Read the first series whole, with ``design`` for the trajectory, or else with the trajectory in the file.
 
     Averages are averaged; of repetitions, contrasts, phases and sets the first is taken, and a note says so.
-    Raises `SeqoptError` for files that are missing, foreign, truncated, damaged, or of another design.
+    Raises `SeqoptError` for files that are missing, foreign, truncated, damaged, or of another design, and where
+    slices lack shots that others have (`BlockReader` reads such slices one by one).
     """
-    return sort_scan(read_raw(path), path, design)
+    with open_mrd(path) as reader:
+        content = content_of_trajectories(reader, path, design)
+        notes = list(content.notes)
+        rows = np.sort(np.concatenate([content.rows, content.noise]))
+        scan = sort_scan(reader.raw(rows, space=content.space), path, design, segments=content.segments)
+    return replace(scan, notes=(*notes, *scan.notes))
 
 
-def sort_scan(raw: RawFile, path: Path, design: TrajectoryDesign | None = None) -> Scan:
-    """What `read_scan` does, of a file that was read already."""
+def content_of_trajectories(
+    reader: Reader,
+    path: Path,
+    design: TrajectoryDesign | None = None,
+    *,
+    without: npt.NDArray[np.bool_] | None = None,
+) -> Content:
+    """Imaging readouts of a file, made to fit ``design``; what `content_of` and `fitted_to_design` refuse is."""
+    segments = _segments(reader.heads, reader.header, path, design)
+    content = content_of(reader.heads, path, segments=segments, without=without)
+    if design is None:
+        return content
+    return fitted_to_design(content, design, RawFile.of(reader, content.space).encoding, path)
+
+
+def sort_scan(
+    raw: RawFile,
+    path: Path,
+    design: TrajectoryDesign | None = None,
+    *,
+    segments: int | None = None,
+    units: str | None = None,
+) -> Scan:
+    """Readouts of a file, or of some slices of it, as one scan; ``segments`` a readout are told unless given.
+
+    ``units`` of the trajectory come before what the header states (`trajectory.UNITS`).
+    """
     notes: list[str] = []
     noise = noise_readouts(raw)
-    groups = sorted_readouts(path, imaging_readouts(raw, path, notes), notes)
+    if segments is None:
+        segments = _segments(heads_of(raw.acquisitions), raw.header, path, design)
+    whole = joined(imaging_readouts(raw, path, notes), segments, path)
+    groups = sorted_readouts(path, whole, notes)
     slices = sorted({key[0] for key in groups})
     shots = sorted({key[1] for key in groups})
-    if design is not None:
-        _match_counts(path, design, groups)
     for slice_ in slices:
         missing = [shot for shot in shots if (slice_, shot) not in groups]
         if missing:
@@ -74,7 +104,9 @@ def sort_scan(raw: RawFile, path: Path, design: TrajectoryDesign | None = None) 
     order = [[groups[slice_, shot] for shot in shots] for slice_ in slices]
     samples = _samples(path, order, design)
     geometry = design.geometry if design is not None else read_geometry(raw, path, slices=len(slices))
-    trajectory = _trajectory(path, raw, [[items[0] for items in row] for row in order], design, notes)
+    geometry = replace(geometry, slices=len(slices))
+    firsts = [[items[0] for items in row] for row in order]
+    trajectory = _trajectory(path, raw, firsts, design, shots, units, notes)
     first = order[0][0][0]
     kspace = KspaceData(
         samples=samples,
@@ -96,7 +128,9 @@ def read_plan(path: Path) -> tuple[npt.NDArray[np.float64], float | None]:
     Raises `SeqoptError` for files that are missing, foreign or damaged, or that hold no trajectory.
     """
     raw = read_raw(path)
-    groups = sorted_readouts(path, imaging_readouts(raw, path, []), [])
+    raw = replace(raw, space=imaging_space(heads_of(raw.acquisitions)))
+    whole = joined(imaging_readouts(raw, path, []), _segments(heads_of(raw.acquisitions), raw.header, path, None), path)
+    groups = sorted_readouts(path, whole, [])
     first = min(slice_ for slice_, _ in groups)
     order = [items[0] for (slice_, _), items in sorted(groups.items()) if slice_ == first]
     lengths = {item.number_of_samples - item.discard_pre - item.discard_post for item in order}
@@ -104,6 +138,17 @@ def read_plan(path: Path) -> tuple[npt.NDArray[np.float64], float | None]:
         raise SeqoptError(f"{path}: readouts differ in length; give data of one protocol")
     dwell_s = 1e-6 * float(order[0].sample_time_us)
     return read_trajectory(path, raw, [order], []).k_per_m, dwell_s if dwell_s > 0 else None
+
+
+def _segments(heads: Heads, header: Any, path: Path, design: TrajectoryDesign | None) -> int:
+    """Acquisitions a readout: of the design unless the data are whole already, else as the header says."""
+    if design is not None:
+        lengths = set(kept_samples(heads).tolist())
+        return 1 if design.samples in lengths else design.protocol.adc_segments
+    stated = user_string(header, SEGMENTS_NAME) or "1"
+    if not stated.isdecimal() or not 1 <= int(stated) <= MOST_SEGMENTS:
+        raise SeqoptError(f"{path}: {SEGMENTS_NAME} is {stated[:20]!r}, expected 1..{MOST_SEGMENTS}; damaged header")
+    return int(stated)
 
 
 def noise_readouts(raw: RawFile) -> list[ismrmrd.Acquisition]:
@@ -115,7 +160,7 @@ def is_imaging(item: ismrmrd.Acquisition) -> bool:
     """Whether a readout encodes the image, be it calibration as well."""
     if item.isFlagSet(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING):
         return True
-    return not any(item.isFlagSet(flag) for flag in _NOT_IMAGING)
+    return not any(item.isFlagSet(flag) for flag in NOT_IMAGING)
 
 
 def imaging_readouts(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd.Acquisition]:
@@ -125,7 +170,7 @@ def imaging_readouts(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd
     for item in raw.acquisitions:
         if item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
             continue
-        if item.encoding_space_ref != 0 or not is_imaging(item):
+        if item.encoding_space_ref != raw.space or not is_imaging(item):
             skipped += 1
         else:
             kept.append(item)
@@ -163,17 +208,6 @@ def sorted_readouts(
     return dict(groups)
 
 
-def _match_counts(path: Path, design: TrajectoryDesign, groups: dict[Key, list[ismrmrd.Acquisition]]) -> None:
-    wanted = {(slice_, shot) for slice_ in range(design.geometry.slices) for shot in range(design.shots)}
-    if set(groups) != wanted:
-        slices, shots = ({key[axis] for key in groups} for axis in (0, 1))
-        raise SeqoptError(
-            f"{path} holds {len(groups)} readouts ({len(slices)} slices, {len(shots)} shots), but the design "
-            f"{design.name} has {len(wanted)} ({design.geometry.slices} slices x {design.shots} shots); "
-            "give the design that was played"
-        )
-
-
 def _samples(
     path: Path, order: list[list[list[ismrmrd.Acquisition]]], design: TrajectoryDesign | None
 ) -> npt.NDArray[np.complex64]:
@@ -184,9 +218,10 @@ def _samples(
             f"{path}: readouts have {length} samples, but the design {design.name} has {design.samples}; "
             "give the design that was played"
         )
-    joined = np.stack(
-        [np.stack([np.mean([kept(item) for item in items], axis=0) for items in row], 1) for row in order]
-    )
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        joined = np.stack(
+            [np.stack([np.mean([kept(item) for item in items], axis=0) for items in row], 1) for row in order]
+        )
     check_values(path, joined)
     return joined.astype(np.complex64)
 
@@ -208,7 +243,7 @@ def check_values(path: Path, joined: npt.NDArray[Any]) -> None:
     if not np.isfinite(joined).all():
         raise SeqoptError(f"{path}: the acquired samples hold NaN or infinity; the file is damaged, export it again")
     if not joined.any():
-        raise SeqoptError(f"{path}: all samples are zero; it is a header without data, give the acquired file")
+        raise NoSignalError(f"{path}: all samples are zero; it is a header without data, give the acquired file")
 
 
 def kept(item: ismrmrd.Acquisition) -> npt.NDArray[np.complex64]:
@@ -223,19 +258,26 @@ def _dwell_s(first: ismrmrd.Acquisition, design: TrajectoryDesign | None) -> flo
 
 
 def _trajectory(
-    path: Path, raw: RawFile, order: list[list[Any]], design: TrajectoryDesign | None, notes: list[str]
+    path: Path,
+    raw: RawFile,
+    order: list[list[Any]],
+    design: TrajectoryDesign | None,
+    shots: list[int],
+    units: str | None,
+    notes: list[str],
 ) -> Trajectory:
     if design is None:
-        return read_trajectory(path, raw, order, notes)
+        return read_trajectory(path, raw, order, notes, units=units)
+    k_per_m = design.k_per_m[shots]
     if all(item.trajectory_dimensions >= 2 for row in order for item in row):
-        found = read_trajectory(path, raw, order, [])
-        apart = np.abs((found.k_per_m - design.k_per_m) * np.array(design.geometry.fov_m)).max()
+        found = read_trajectory(path, raw, order, [], units=units)
+        apart = np.abs((found.k_per_m - k_per_m) * np.array(design.geometry.fov_m)).max()
         if apart > _LIMIT_CYCLES_PER_FOV:
             raise SeqoptError(
                 f"{path}: its trajectory is {apart:.3g} cycles/FOV away from that of the design {design.name}; "
                 "give the design that was played"
             )
-    return Trajectory(k_per_m=design.k_per_m)
+    return Trajectory(k_per_m=k_per_m)
 
 
 def noise_samples(noise: list[ismrmrd.Acquisition], coils: int, path: Path) -> npt.NDArray[np.complex64] | None:

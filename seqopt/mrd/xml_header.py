@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import ismrmrd.xsd as xsd
 
-from seqopt.core import Geometry
+from seqopt.core import CALIBRATION_SETS, CalibrationReadout, Geometry
 from seqopt.errors import SeqoptError
 from seqopt.units import GAMMA_HZ_PER_T
 
@@ -14,6 +16,10 @@ UNIT_NAME = "trajectory_unit"
 CYCLES_PER_SAMPLE = "cycles_per_encoded_sample"
 CYCLES_PER_FOV = "cycles_per_fov"
 SIGNATURE_NAME = "seq_signature"
+_OTHER_SIGNATURE = f"{SIGNATURE_NAME}_v"
+SEGMENTS_NAME = "adc_segments"
+CALIBRATION_NAME = "calibration_scans"
+ECHO_SPACING_NAME = "b0_echo_spacing_s"
 _UINT16 = 65535
 
 
@@ -27,6 +33,32 @@ class LineEncoding:
     """Central lines that serve coil maps and the image."""
     echo_train: int = 1
     echo_spacing_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationEncoding:
+    """What the header says of calibration scans: an encoding of their own, with a trajectory in each readout."""
+
+    kinds: tuple[str, ...]
+    """Of `CALIBRATION_SETS`."""
+    lines: int
+    echoes: int
+    averages: int
+    echo_spacing_s: float | None
+    """Between the echoes of b0."""
+
+    @classmethod
+    def of(cls, readouts: Sequence[CalibrationReadout]) -> CalibrationEncoding | None:
+        """Of planned readouts; None without any."""
+        if not readouts:
+            return None
+        return cls(
+            kinds=tuple(dict.fromkeys(one.kind for one in readouts)),
+            lines=1 + max(one.line for one in readouts),
+            echoes=1 + max(one.echo for one in readouts),
+            averages=1 + max(one.average for one in readouts),
+            echo_spacing_s=max(one.later_s for one in readouts) or None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +78,17 @@ class HeaderFields:
     flip_deg: float | None = None
     protocol: str = "seqopt"
     trajectory: str = "learned"
+    segments: int = 1
+    """Acquisitions of which a readout of ``samples`` consists."""
     seq_md5: str | None = None
+    """Of the .seq, its newest version."""
+    other_md5: Mapping[str, str] = field(default_factory=dict)
+    """Version -> MD5 of the .seq in other versions, any of which may be played."""
     averages: int = 1
     lines: LineEncoding | None = None
     """Of a Cartesian scan; None for one with a trajectory."""
+    calibration: CalibrationEncoding | None = None
+    """Of calibration scans before the image; None without any."""
 
 
 def build_header(fields: HeaderFields) -> bytes:
@@ -63,6 +102,13 @@ def build_header(fields: HeaderFields) -> bytes:
     strings = [] if fields.lines else [xsd.userParameterStringType(name=UNIT_NAME, value=CYCLES_PER_SAMPLE)]
     if fields.seq_md5:
         strings.append(xsd.userParameterStringType(name=SIGNATURE_NAME, value=fields.seq_md5))
+    for version, md5 in fields.other_md5.items():
+        strings.append(xsd.userParameterStringType(name=f"{_OTHER_SIGNATURE}{version}", value=md5))
+    if fields.calibration:
+        kinds = " ".join(fields.calibration.kinds)
+        strings.append(xsd.userParameterStringType(name=CALIBRATION_NAME, value=kinds))
+    if fields.segments > 1:
+        strings.append(xsd.userParameterStringType(name=SEGMENTS_NAME, value=str(fields.segments)))
     header = xsd.ismrmrdHeader(
         version=2,
         measurementInformation=xsd.measurementInformationType(
@@ -77,9 +123,9 @@ def build_header(fields: HeaderFields) -> bytes:
         experimentalConditions=xsd.experimentalConditionsType(
             H1resonanceFrequency_Hz=round(fields.field_t * GAMMA_HZ_PER_T)
         ),
-        encoding=[_encoding(fields)],
+        encoding=[_encoding(fields), *_calibration_encodings(fields)],
         sequenceParameters=_sequence_parameters(fields),
-        userParameters=xsd.userParametersType(userParameterString=strings),
+        userParameters=xsd.userParametersType(userParameterString=strings, userParameterDouble=_spacing(fields)),
     )
     text: str = xsd.ToXML(header, encoding="utf-8")
     return text.encode("utf-8")
@@ -105,13 +151,43 @@ def _encoding(fields: HeaderFields) -> xsd.encodingType:
     return xsd.encodingType(
         encodedSpace=encoded,
         reconSpace=image,
-        encodingLimits=_limits(fields, fields.shots),
+        encodingLimits=_limits(fields, fields.shots, segments=fields.segments),
         trajectory=xsd.trajectoryType.OTHER,
         trajectoryDescription=xsd.trajectoryDescriptionType(
             identifier=f"seqopt-{fields.trajectory}",
             comment="traj of each acquisition: kx, ky in cycles per encoded sample (1/voxel), -0.5 to 0.5",
         ),
     )
+
+
+def _spacing(fields: HeaderFields) -> list[xsd.userParameterDoubleType]:
+    spacing_s = fields.calibration.echo_spacing_s if fields.calibration else None
+    return [] if spacing_s is None else [xsd.userParameterDoubleType(name=ECHO_SPACING_NAME, value=spacing_s)]
+
+
+def _calibration_encodings(fields: HeaderFields) -> list[xsd.encodingType]:
+    """The second encoding: in the image's space, so that all trajectories have one unit."""
+    if fields.calibration is None:
+        return []
+    found, plain = fields.calibration, replace(fields, averages=fields.calibration.averages, lines=None)
+    limits = _limits(plain, found.lines, segments=fields.segments)
+    limits.contrast = xsd.limitType(minimum=0, maximum=found.echoes - 1, center=0)
+    limits.set = xsd.limitType(minimum=0, maximum=max(CALIBRATION_SETS.values()), center=0)
+    space = _space(fields, fields.lines.oversampling if fields.lines else 1)
+    return [
+        xsd.encodingType(
+            encodedSpace=space,
+            reconSpace=_space(fields, 1),
+            encodingLimits=limits,
+            trajectory=xsd.trajectoryType.OTHER,
+            trajectoryDescription=xsd.trajectoryDescriptionType(
+                identifier="seqopt-calibration",
+                comment="idx.set: "
+                + ", ".join(f"{number} {kind}" for kind, number in CALIBRATION_SETS.items())
+                + "; traj in cycles per encoded sample",
+            ),
+        )
+    ]
 
 
 def _space(fields: HeaderFields, oversampling: int) -> xsd.encodingSpaceType:
@@ -125,8 +201,9 @@ def _space(fields: HeaderFields, oversampling: int) -> xsd.encodingSpaceType:
 
 
 def _limits(fields: HeaderFields, steps: int, *, segments: int = 1) -> xsd.encodingLimitsType:
+    each = fields.samples // fields.segments
     counts = {
-        "kspace_encoding_step_0": (fields.samples, fields.echo_sample),
+        "kspace_encoding_step_0": (each, fields.echo_sample % each),
         "kspace_encoding_step_1": (steps, steps // 2),
         "slice": (fields.geometry.slices, fields.geometry.slices // 2),
         "average": (fields.averages, 0),
@@ -171,7 +248,9 @@ def with_channels(xml: bytes, channels: int) -> bytes:
 def parse_header(xml: bytes | str) -> xsd.ismrmrdHeader:
     """Parse by the schema; one line on what is wrong otherwise."""
     try:
-        header = xsd.CreateFromDocument(xml)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # the parser keeps text where a number is due, and only warns
+            header = xsd.CreateFromDocument(xml)
     except Exception as error:  # the parser raises several unrelated types
         raise SeqoptError(f"the MRD header is not schema-valid ({_first_line(error)}); the file is damaged") from error
     if not header.encoding:
@@ -191,3 +270,18 @@ def user_string(header: xsd.ismrmrdHeader, name: str) -> str | None:
         if parameter.name == name:
             return str(parameter.value)
     return None
+
+
+def signatures(header: xsd.ismrmrdHeader) -> frozenset[str]:
+    """MD5 of each version of the .seq that a header names."""
+    strings = header.userParameters.userParameterString if header.userParameters else []
+    named = (one for one in strings if one.name == SIGNATURE_NAME or one.name.startswith(_OTHER_SIGNATURE))
+    return frozenset(str(one.value) for one in named)
+
+
+def user_number(header: xsd.ismrmrdHeader, name: str) -> float | None:
+    """A number of the header's user parameters, or None."""
+    if header.userParameters is None:
+        return None
+    found = [one.value for one in header.userParameters.userParameterDouble if one.name == name]
+    return float(found[0]) if found else None

@@ -56,9 +56,9 @@ def _extensions(file: SeqFile) -> list[str]:
         elif row is None:
             out.append(f"extension {number} uses {name} {reference}, which is not defined")
         elif name in ("LABELSET", "LABELINC") and not _is_label(row):
-            out.append(f"{name} {reference} is not a number and a label")
+            out.append(f"extension {number} uses {name} {reference}, which is not a number and a label")
         elif name == "ROTATIONS" and not _is_quaternion(row):
-            out.append(f"ROTATIONS {reference} is not a rotation of four numbers with length 1")
+            out.append(f"extension {number} uses ROTATIONS {reference}, which is not four numbers of length 1")
         if following and following not in file.extensions:
             out.append(f"extension {number} continues with {following}, which is not defined")
     if not out and (entry := _in_a_circle(file)):

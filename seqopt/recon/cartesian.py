@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from seqopt.encoding.cartesian import CartesianMeasurement, centred_ifft2
-from seqopt.errors import SeqoptError, reject
-from seqopt.recon.cartesian_loop import sense
+from seqopt.errors import SeqoptError
+from seqopt.recon.cg_sense import solve
 from seqopt.recon.grappa import grappa_lines
-from seqopt.recon.l1_wavelet import fista
-from seqopt.recon.registry import require_weights, unet_from_weights
+from seqopt.recon.l1_wavelet import WaveletShrinkage
+from seqopt.recon.problem import Problem, cartesian_problem
+from seqopt.recon.registry import check_iterations, require_weights, unet_from_weights
+from seqopt.recon.sparse import proximal_gradients
+from seqopt.recon.total_variation import TotalVariation
 from seqopt.registry import Registry
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -33,11 +36,11 @@ class CartesianReconstruction(Protocol):
 
 cartesian_reconstructions: Registry[CartesianReconstruction] = Registry("reconstruction of Cartesian data")
 
-MAPS_NEEDED = ("cg-sense", "l1-wavelet")
+MAPS_NEEDED = ("cg-sense", "l1-wavelet", "tv")
 """Methods that do not go without coil maps."""
 MAPS_WELCOME = ("zero-filled", "grappa", "unet")
 """Methods that combine the coils by maps where the data allow it: root sum of squares adds up noise."""
-DEFAULTS: dict[str, tuple[int, float]] = {"cg-sense": (30, 0.01), "l1-wavelet": (30, 0.003)}
+DEFAULTS: dict[str, tuple[int, float]] = {"cg-sense": (30, 0.01), "l1-wavelet": (30, 0.003), "tv": (40, 0.003)}
 """Iterations and regularisation of the methods that have them."""
 
 
@@ -55,11 +58,19 @@ def cg_sense(
     *,
     iterations: int = DEFAULTS["cg-sense"][0],
     regularisation: float = DEFAULTS["cg-sense"][1],
+    residuals: list[float] | None = None,
     **_: Any,
 ) -> Tensor:
     """CG-SENSE with Tikhonov regularisation, complex; transforms along y only. Pruessmann et al., MRM 46:638 (2001)."""
-    _check(iterations, regularisation)
-    return sense(_measurement("cg-sense", samples, mask, maps), iterations=iterations, regularisation=regularisation)
+    check_iterations(iterations, regularisation)
+    problem = _problem("cg-sense", samples, mask, maps)
+    return solve(
+        problem.gram,
+        problem.right_hand_side,
+        iterations=iterations,
+        regularisation=regularisation,
+        residuals=residuals,
+    )
 
 
 @cartesian_reconstructions.register("l1-wavelet")
@@ -70,16 +81,40 @@ def l1_wavelet(
     *,
     iterations: int = DEFAULTS["l1-wavelet"][0],
     regularisation: float = DEFAULTS["l1-wavelet"][1],
+    residuals: list[float] | None = None,
     seed: int = 0,
     **_: Any,
 ) -> Tensor:
     """Wavelet-sparse SENSE, complex; ``regularisation`` is a share of the zero-filled image's largest magnitude."""
-    _check(iterations, regularisation)
-    return fista(
-        _measurement("l1-wavelet", samples, mask, maps),
+    check_iterations(iterations, regularisation)
+    return proximal_gradients(
+        _problem("l1-wavelet", samples, mask, maps),
+        WaveletShrinkage(seed),
         iterations=iterations,
         regularisation=regularisation,
-        generator=np.random.default_rng(seed),
+        residuals=residuals,
+    )
+
+
+@cartesian_reconstructions.register("tv")
+def tv(
+    samples: Tensor,
+    mask: Tensor,
+    maps: Tensor | None,
+    *,
+    iterations: int = DEFAULTS["tv"][0],
+    regularisation: float = DEFAULTS["tv"][1],
+    residuals: list[float] | None = None,
+    **_: Any,
+) -> Tensor:
+    """SENSE of least total variation, complex; ``regularisation`` as for ``l1_wavelet``."""
+    check_iterations(iterations, regularisation)
+    return proximal_gradients(
+        _problem("tv", samples, mask, maps),
+        TotalVariation(),
+        iterations=iterations,
+        regularisation=regularisation,
+        residuals=residuals,
     )
 
 
@@ -114,13 +149,13 @@ def unet(
     return restored
 
 
-def _measurement(method: str, samples: Tensor, mask: Tensor, maps: Tensor | None) -> CartesianMeasurement:
-    """The form in which training knows the data: transformed along x, uncentred along y."""
+def _problem(method: str, samples: Tensor, mask: Tensor, maps: Tensor | None) -> Problem:
+    """Of the form in which training knows the data: transformed along x, uncentred along y."""
     if maps is None:
         raise SeqoptError(f"{method} needs coil maps; estimate them or choose the method 'zero-filled'")
     lines = torch.fft.fft(centred_ifft2(samples * mask[:, None]), dim=-2, norm="ortho")
     weights = mask.to(samples.real.dtype)
-    return CartesianMeasurement(lines, weights, maps if maps.ndim == 4 else maps[None])
+    return cartesian_problem(CartesianMeasurement(lines, weights, maps if maps.ndim == 4 else maps[None]))
 
 
 def _combined(coil_images: Tensor, maps: Tensor | None) -> Tensor:
@@ -130,10 +165,3 @@ def _combined(coil_images: Tensor, maps: Tensor | None) -> Tensor:
     else:
         combined = (coil_images * maps.conj()).sum(1)
     return combined
-
-
-def _check(iterations: int, regularisation: float) -> None:
-    if iterations < 1:
-        raise reject("iterations", got=iterations, expected="1 or more", remedy="30 is usual")
-    if regularisation < 0:
-        raise reject("regularisation", got=regularisation, expected="0 or more", remedy="0.01 is usual")

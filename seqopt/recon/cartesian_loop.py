@@ -9,6 +9,7 @@ from torch import Tensor
 from seqopt.encoding.cartesian import CartesianMeasurement
 from seqopt.errors import reject
 from seqopt.recon.cg_sense import solve
+from seqopt.recon.registry import root_sum_of_squares
 from seqopt.recon.trainable import InLoop, magnitude
 from seqopt.registry import Registry
 
@@ -21,7 +22,14 @@ cartesian_in_loop: Registry[type[InLoop]] = Registry("reconstruction of lines")
 
 @cartesian_in_loop.register("zero-filled")
 class ZeroFilled(InLoop):
-    """Lines that were not acquired are zero; coils are combined by their maps (IGS: Razumov et al., 2022)."""
+    """Lines that were not acquired are zero; coils are combined by their maps (IGS: Razumov et al., 2022).
+
+    Where a scan gives no maps, for want of calibration lines, they are combined by root sum of squares.
+    """
+
+    def __init__(self, *, by_maps: bool = True) -> None:
+        super().__init__()
+        self.by_maps = by_maps
 
     @classmethod
     def of_recipe(cls, *, iterations: int, regularisation: float, channels: int) -> Self:
@@ -30,7 +38,7 @@ class ZeroFilled(InLoop):
 
     def forward(self, measurement: CartesianMeasurement) -> Tensor:
         """Magnitude (batch, y, x)."""
-        return magnitude(measurement.combined())
+        return magnitude(measurement.combined()) if self.by_maps else root_sum_of_squares(measurement.coil_images())
 
 
 @cartesian_in_loop.register("cg-sense")

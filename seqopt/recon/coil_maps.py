@@ -86,7 +86,8 @@ def _centred_fft(images: Calibration) -> Calibration:
     return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, axes=axes), axes=axes), axes=axes)
 
 
-def _centred_ifft(kspace: Calibration) -> Calibration:
+def centred_ifft(kspace: Calibration) -> Calibration:
+    """Images (..., y, x) of k-space with k = 0 and r = 0 in the middle, 1 / N of each axis included."""
     axes = (-2, -1)
     return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes=axes), axes=axes), axes=axes)
 
@@ -102,13 +103,13 @@ def walsh(kspace: Calibration, shape: tuple[int, int]) -> ComplexArray:
     padded = np.zeros((kspace.shape[0], *coarse), dtype=np.complex128)
     start = [n // 2 - size // 2 for n in coarse]
     padded[:, start[0] : start[0] + size, start[1] : start[1] + size] = kspace * taper[:, None] * taper
-    images = _centred_ifft(padded)
+    images = centred_ifft(padded)
     coils = len(images)
     covariance = np.einsum("cyx,dyx->yxcd", images, images.conj()).reshape(*coarse, -1)
     covariance = _smoothed(covariance, lambda part: uniform_filter(part, (_WALSH_BLOCK, _WALSH_BLOCK, 1)))
     _, vectors = np.linalg.eigh(covariance.reshape(*coarse, coils, coils))
     maps = np.moveaxis(vectors[..., -1], -1, 0)
-    return _unit(_interpolated(_rotated(maps, images), shape))
+    return _unit(interpolated(_rotated(maps, images), shape))
 
 
 def _smoothed(array: Calibration, smooth: Callable[[FloatArray], FloatArray]) -> Calibration:
@@ -123,7 +124,7 @@ def _rotated(maps: Calibration, images: Calibration) -> Calibration:
     return np.asarray(maps * np.exp(-1j * np.angle(reference)))
 
 
-def _interpolated(maps: Calibration, shape: tuple[int, int]) -> Calibration:
+def interpolated(maps: Calibration, shape: tuple[int, int]) -> Calibration:
     """Linear between pixel centres (index - N/2) / N of the field of view."""
     for axis, size in ((1, shape[0]), (2, shape[1])):
         old = maps.shape[axis]
@@ -151,4 +152,4 @@ def espirit(kspace: Calibration, shape: tuple[int, int]) -> ComplexArray:
     padded[:, start[0] : start[0] + size, start[1] : start[1] + size] = kspace
     app = mr.app.EspiritCalib(padded, calib_width=size, thresh=0.02, kernel_width=6, crop=0, show_pbar=False)
     maps = np.asarray(app.run(), dtype=np.complex128)
-    return _unit(_interpolated(_rotated(maps, _centred_ifft(padded.astype(np.complex128))), shape))
+    return _unit(interpolated(_rotated(maps, centred_ifft(padded.astype(np.complex128))), shape))

@@ -1,7 +1,8 @@
-"""The encoding compared with sigpy's on the data at hand: another code, another kernel, the same transform."""
+"""The encoding, coil maps and CG-SENSE compared with sigpy's on the data at hand: another code for the same thing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,24 @@ import torch
 from seqopt.core import Geometry
 from seqopt.encoding.cartesian import centred_fft2, centred_ifft2
 from seqopt.encoding.nufft import Nufft
+from seqopt.recon.registry import reconstructions
 
 TOLERANCE = 1e-2
+"""Of transforms and of CG-SENSE."""
+MAPS_TOLERANCE = 0.2
+"""Of coil maps, as two estimates of one thing from the same samples, ours by Walsh's method or ESPIRiT."""
 _OVERSAMPLING = 2.0
 _WIDTH = 6.0
+
+
+def tolerance_of(name: str) -> float:
+    """The largest difference of that name with which ours and sigpy's agree."""
+    return MAPS_TOLERANCE if name == "maps" else TOLERANCE
+
+
+def agree(differences: Mapping[str, float]) -> bool:
+    """Whether each difference is within its tolerance; NaN is not."""
+    return all(value <= tolerance_of(name) for name, value in differences.items())
 
 
 def sigpy_difference(
@@ -42,6 +57,75 @@ def sigpy_difference(
     played = operator.forward(torch.from_numpy(pixels)[None, None], k)[0, 0].numpy().ravel()
     peer = sigpy.nufft(pixels, coordinates, oversamp=_OVERSAMPLING, width=_WIDTH)
     return {"adjoint": _relative(ours, theirs), "forward": _relative(played, peer)}
+
+
+def sigpy_sense_difference(
+    samples: npt.NDArray[Any],
+    maps: npt.NDArray[Any],
+    k_per_m: npt.NDArray[np.float64],
+    weights: npt.NDArray[Any],
+    geometry: Geometry,
+    *,
+    iterations: int,
+    regularisation: float,
+) -> dict[str, float]:
+    """Relative difference of CG-SENSE after equally many iterations with the same maps (coils, y, x) and weights.
+
+    In: samples (coils, shots, samples); sigpy applies its NUFFT twice in each iteration where ours has the Gram form.
+    """
+    import sigpy
+
+    ours = reconstructions["cg-sense"](
+        torch.from_numpy(samples)[None],
+        torch.from_numpy(np.ascontiguousarray(k_per_m)),
+        torch.from_numpy(weights.astype(np.float32)),
+        torch.from_numpy(maps),
+        geometry,
+        iterations=iterations,
+        regularisation=regularisation,
+    )[0].numpy()
+    coordinates = (k_per_m * np.array(geometry.fov_m))[..., ::-1]
+    nufft = sigpy.linop.NUFFT(maps.shape, coordinates, oversamp=_OVERSAMPLING, width=_WIDTH)
+    root = np.sqrt(weights).astype(np.float32)
+    encode = sigpy.linop.Multiply(nufft.oshape, root) * nufft * sigpy.linop.Multiply(geometry.shape, maps)
+    app = sigpy.app.LinearLeastSquares(
+        encode, samples * root, lamda=regularisation, max_iter=iterations, show_pbar=False
+    )
+    return {"cg-sense": _relative(ours, app.run())}
+
+
+def sigpy_maps_difference(
+    samples: npt.NDArray[Any],
+    maps: npt.NDArray[Any],
+    k_per_m: npt.NDArray[np.float64],
+    weights: npt.NDArray[Any],
+    geometry: Geometry,
+    *,
+    calibration: int,
+) -> dict[str, float]:
+    """Share by which our maps (coils, y, x) miss sigpy's ESPIRiT, where there is signal; their phase is free.
+
+    The root of the image energy that the one set of maps holds and the other does not. The k-space centre from which
+    sigpy's come is found by its own NUFFT and conjugate gradients, from samples (coils, shots, samples).
+    """
+    import sigpy
+    import sigpy.mri as mr
+
+    coordinates = (k_per_m * np.array(geometry.fov_m))[..., ::-1].reshape(-1, 2)
+    size = min(calibration, *geometry.shape) // 2 * 2
+    inside = (np.abs(coordinates) <= size / 2).all(1)
+    data, root = samples.reshape(len(samples), -1)[:, inside], np.sqrt(weights.reshape(-1)[inside]).astype(np.float32)
+    small = sigpy.linop.NUFFT((len(data), size, size), coordinates[inside], oversamp=_OVERSAMPLING, width=_WIDTH)
+    encode = sigpy.linop.Multiply(small.oshape, root) * small
+    centre = sigpy.app.LinearLeastSquares(
+        encode, (data * root).astype(np.complex64), lamda=1e-3, max_iter=30, show_pbar=False
+    ).run()
+    kspace = sigpy.resize(sigpy.fft(centre, axes=(-2, -1)), (len(data), *geometry.shape))
+    theirs = mr.app.EspiritCalib(kspace, calib_width=size, thresh=0.02, crop=0, show_pbar=False).run()
+    theirs = theirs / np.maximum(np.sqrt((np.abs(theirs) ** 2).sum(0)), 1e-12)
+    shared = np.abs((theirs.conj() * maps).sum(0)) ** 2
+    energy = (np.abs(sigpy.ifft(kspace, axes=(-2, -1))) ** 2).sum(0)
+    return {"maps": float(np.sqrt(max(0.0, 1.0 - float((shared * energy).sum() / max(float(energy.sum()), 1e-30)))))}
 
 
 def sigpy_fft_difference(

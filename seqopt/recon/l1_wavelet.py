@@ -1,4 +1,4 @@
-"""Wavelet-sparse reconstruction by FISTA, with random shifts in place of a redundant transform."""
+"""The proximal map of wavelet sparsity, with random shifts in place of a redundant transform."""
 
 from __future__ import annotations
 
@@ -7,33 +7,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seqopt.encoding.cartesian import CartesianMeasurement
-
 ComplexArray = npt.NDArray[np.complexfloating]
 _WAVELET = "db4"
 _LEVELS = 4
 
 
-def fista(
-    measurement: CartesianMeasurement, *, iterations: int, regularisation: float, generator: np.random.Generator
-) -> Tensor:
-    """Minimise 1/2 |A S x - s|^2 + t |W x|_1 of the wavelet details, t = regularisation * max |S^H A^H s|.
+class WaveletShrinkage:
+    """argmin_x 1/2 |x - image|^2 + t |W x|_1 over the wavelet details, the image shifted at random in each call.
 
-    Out: (batch, y, x) complex. The encoding has norm 1, hence steps of 1. Sources: Beck & Teboulle, SIAM J. Imaging
-    Sci. 2:183 (2009); Lustig et al., MRM 58:1182 (2007); random shifts: Figueiredo & Nowak, IEEE TIP 12:906 (2003).
+    Sources: Lustig et al., MRM 58:1182 (2007); random shifts: Figueiredo & Nowak, IEEE TIP 12:906 (2003).
     """
-    right_hand_side = measurement.combined()
-    threshold = (regularisation * right_hand_side.abs().amax((1, 2))).cpu().numpy()
-    estimate, ahead, momentum = right_hand_side, right_hand_side, 1.0
-    for _ in range(iterations):
-        step = ahead - measurement.gram(ahead) + right_hand_side
-        shift = (int(generator.integers(2**_LEVELS)), int(generator.integers(2**_LEVELS)))
-        shrunk = shrink(np.roll(step.cpu().numpy(), shift, (1, 2)), threshold)
-        fresh = torch.from_numpy(np.roll(shrunk, (-shift[0], -shift[1]), (1, 2))).to(step)
-        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        ahead = fresh + (momentum - 1) / following * (fresh - estimate)
-        estimate, momentum = fresh, following
-    return estimate
+
+    def __init__(self, seed: int = 0) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, images: Tensor, threshold: Tensor) -> Tensor:
+        """Images (batch, y, x) complex, thresholds (batch,)."""
+        shift = [int(self._generator.integers(2**_LEVELS)) for _ in range(2)]
+        shifted = np.roll(images.cpu().numpy(), shift, (1, 2))
+        shrunk = shrink(shifted, threshold.cpu().numpy())
+        return torch.from_numpy(np.roll(shrunk, [-one for one in shift], (1, 2))).to(images)
 
 
 def shrink(images: ComplexArray, threshold: npt.NDArray[np.floating]) -> ComplexArray:
@@ -41,7 +34,7 @@ def shrink(images: ComplexArray, threshold: npt.NDArray[np.floating]) -> Complex
     import pywt  # type: ignore[import-untyped]
 
     rest = [(-size) % 2**_LEVELS for size in images.shape[1:]]  # only then the transform is orthogonal
-    padded = np.pad(images, ((0, 0), (0, rest[0]), (0, rest[1])))
+    padded = np.pad(images, ((0, 0), (0, rest[0]), (0, rest[1]))) if any(rest) else images
     levels = min(_LEVELS, pywt.dwt_max_level(min(padded.shape[1:]), _WAVELET))  # no filter longer than the image
     coefficients = pywt.wavedec2(padded, _WAVELET, mode="periodization", level=levels, axes=(1, 2))
     level = threshold[:, None, None]

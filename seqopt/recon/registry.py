@@ -10,17 +10,25 @@ import torch
 from torch import Tensor
 
 from seqopt.core import Geometry
-from seqopt.encoding.gram import GramKernel, shifted_maps
 from seqopt.encoding.nufft import Nufft
+from seqopt.encoding.sense_gram import threads_for_coils
 from seqopt.errors import SeqoptError, reject
-from seqopt.recon.cg_sense import DEFAULT_ITERATIONS, DEFAULT_REGULARISATION, conjugate_gradients
+from seqopt.recon.cg_sense import DEFAULT_ITERATIONS, DEFAULT_REGULARISATION, solve
+from seqopt.recon.l1_wavelet import WaveletShrinkage
+from seqopt.recon.problem import DEFAULT_SEGMENTS, Field, Problem, off_resonant_adjoint, trajectory_problem
+from seqopt.recon.sparse import proximal_gradients
+from seqopt.recon.total_variation import TotalVariation
 from seqopt.recon.unet import UNet, sizes_of
 from seqopt.recon.unrolled import Unrolled
 from seqopt.registry import Registry
 
 
 class Reconstruction(Protocol):
-    """Samples (batch, coils, shots, samples), k (shots, samples, 2) 1/m, weights (shots, samples) -> (batch, y, x)."""
+    """Samples (batch, coils, shots, samples), k (shots, samples, 2) 1/m, weights (shots, samples) -> (batch, y, x).
+
+    Every method takes ``field_map_hz`` (y, x) with ``times_s`` (samples,) and ``segments``: off-resonance that it
+    corrects. Iterative ones take ``iterations``, ``regularisation`` and a list ``residuals`` that they fill.
+    """
 
     def __call__(
         self,
@@ -37,20 +45,29 @@ class Reconstruction(Protocol):
 
 reconstructions: Registry[Reconstruction] = Registry("reconstruction")
 
-WITH_MAPS = ("cg-sense", "unrolled")
-"""Methods that take coil maps."""
-ITERATIVE = ("cg-sense",)
+DEFAULTS: dict[str, tuple[int, float]] = {
+    "cg-sense": (DEFAULT_ITERATIONS, DEFAULT_REGULARISATION),
+    "l1-wavelet": (40, 0.003),
+    "tv": (40, 0.002),
+}
+"""Iterations and regularisation of the methods that have them; of the last two relative to the brightest pixel."""
+ITERATIVE = tuple(DEFAULTS)
 """Methods that take iterations and a regularisation; the unrolled one keeps those it was trained with."""
+WITH_MAPS = (*ITERATIVE, "unrolled")
+"""Methods that take coil maps."""
 TRAINED = ("unet", "unrolled")
 """Methods that take the weights of a network from a design."""
 
 
 @reconstructions.register("adjoint")
 def adjoint(
-    samples: Tensor, k_per_m: Tensor, weights: Tensor, maps: Tensor | None, geometry: Geometry, **_: Any
+    samples: Tensor, k_per_m: Tensor, weights: Tensor, maps: Tensor | None, geometry: Geometry, **options: Any
 ) -> Tensor:
     """Root sum of squares over coils of A^H W s, real; needs no maps."""
-    return root_sum_of_squares(Nufft(geometry, device=samples.device).adjoint(samples * weights, k_per_m))
+    nufft, field = Nufft(geometry, device=samples.device), field_of(options)
+    if field is not None:
+        return root_sum_of_squares(off_resonant_adjoint(nufft, samples * weights, k_per_m, field))
+    return root_sum_of_squares(nufft.adjoint(samples * weights, k_per_m))
 
 
 @reconstructions.register("cg-sense")
@@ -64,31 +81,105 @@ def cg_sense(
     iterations: int = DEFAULT_ITERATIONS,
     regularisation: float = DEFAULT_REGULARISATION,
     residuals: list[float] | None = None,
-    **_: Any,
+    **options: Any,
 ) -> Tensor:
     """CG-SENSE with coil maps (coils, y, x) or (batch, coils, y, x), complex; weights as from ``pipe_menon``."""
+    check_iterations(iterations, regularisation)
+    problem = _problem("cg-sense", samples, k_per_m, weights, maps, geometry, options)
+    with threads_for_coils():
+        return solve(
+            problem.gram,
+            problem.right_hand_side,
+            iterations=iterations,
+            regularisation=regularisation,
+            residuals=residuals,
+        )
+
+
+@reconstructions.register("l1-wavelet")
+def l1_wavelet(
+    samples: Tensor,
+    k_per_m: Tensor,
+    weights: Tensor,
+    maps: Tensor | None,
+    geometry: Geometry,
+    *,
+    iterations: int = DEFAULTS["l1-wavelet"][0],
+    regularisation: float = DEFAULTS["l1-wavelet"][1],
+    residuals: list[float] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Tensor:
+    """Wavelet-sparse SENSE, complex; ``regularisation`` is a share of the combined adjoint's largest magnitude."""
+    check_iterations(iterations, regularisation)
+    problem = _problem("l1-wavelet", samples, k_per_m, weights, maps, geometry, options)
+    with threads_for_coils():
+        return proximal_gradients(
+            problem,
+            WaveletShrinkage(seed),
+            iterations=iterations,
+            regularisation=regularisation,
+            residuals=residuals,
+        )
+
+
+@reconstructions.register("tv")
+def tv(
+    samples: Tensor,
+    k_per_m: Tensor,
+    weights: Tensor,
+    maps: Tensor | None,
+    geometry: Geometry,
+    *,
+    iterations: int = DEFAULTS["tv"][0],
+    regularisation: float = DEFAULTS["tv"][1],
+    residuals: list[float] | None = None,
+    **options: Any,
+) -> Tensor:
+    """SENSE of least total variation, complex; ``regularisation`` as for ``l1_wavelet``."""
+    check_iterations(iterations, regularisation)
+    problem = _problem("tv", samples, k_per_m, weights, maps, geometry, options)
+    with threads_for_coils():
+        return proximal_gradients(
+            problem,
+            TotalVariation(),
+            iterations=iterations,
+            regularisation=regularisation,
+            residuals=residuals,
+        )
+
+
+def check_iterations(iterations: int, regularisation: float) -> None:
+    """Raises `SeqoptError` for numbers with which no iterative method works."""
     if iterations < 1:
-        raise reject("CG iterations", got=iterations, expected="1 or more", remedy="10 is usual")
+        raise reject("iterations", got=iterations, expected="1 or more", remedy="10 to 40 are usual")
     if regularisation < 0:
         raise reject("regularisation", got=regularisation, expected="0 or more", remedy="0.01 is usual")
-    return conjugate_gradients(
-        *_normal_equations("cg-sense", samples, k_per_m, weights, maps, geometry),
-        iterations=iterations,
-        regularisation=regularisation,
-        residuals=residuals,
+
+
+def field_of(options: Mapping[str, Any]) -> Field | None:
+    """The off-resonance among the options of a method."""
+    if options.get("field_map_hz") is None:
+        return None
+    return Field(
+        map_hz=options["field_map_hz"],
+        times_s=options["times_s"],
+        segments=options.get("segments", DEFAULT_SEGMENTS),
     )
 
 
-def _normal_equations(
-    method: str, samples: Tensor, k_per_m: Tensor, weights: Tensor, maps: Tensor | None, geometry: Geometry
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Right-hand side S^H A^H W s (batch, y, x), spectrum and shifted maps of the Gram form."""
+def _problem(
+    method: str,
+    samples: Tensor,
+    k_per_m: Tensor,
+    weights: Tensor,
+    maps: Tensor | None,
+    geometry: Geometry,
+    options: Mapping[str, Any],
+) -> Problem:
     if maps is None:
         raise SeqoptError(f"{method} needs coil maps; estimate them or choose the method 'adjoint'")
-    maps = maps if maps.ndim == 4 else maps[None]
-    coil_images = Nufft(geometry, device=samples.device).adjoint(samples * weights, k_per_m)
-    spectrum = GramKernel(geometry, device=samples.device)(k_per_m, weights)
-    return (coil_images * maps.conj()).sum(1), spectrum, shifted_maps(maps)
+    return trajectory_problem(samples, k_per_m, weights, maps, geometry, field=field_of(options))
 
 
 @reconstructions.register("unet")
@@ -100,12 +191,12 @@ def unet(
     geometry: Geometry,
     *,
     network_weights: Mapping[str, np.ndarray[Any, Any]] | None = None,
-    **_: Any,
+    **options: Any,
 ) -> Tensor:
     """The adjoint restored by the U-Net that was trained with the design."""
     network = unet_from_weights(require_weights("unet", network_weights)).to(samples.device)
     with torch.no_grad():
-        restored: Tensor = network(adjoint(samples, k_per_m, weights, maps, geometry))
+        restored: Tensor = network(adjoint(samples, k_per_m, weights, maps, geometry, **options))
     return restored
 
 
@@ -118,12 +209,13 @@ def unrolled(
     geometry: Geometry,
     *,
     network_weights: Mapping[str, np.ndarray[Any, Any]] | None = None,
-    **_: Any,
+    **options: Any,
 ) -> Tensor:
     """The unrolled reconstruction that was trained with the design; coil maps and weights as for CG-SENSE; complex."""
     network = Unrolled.from_weights(require_weights("unrolled", network_weights)).to(samples.device)
+    problem = _problem("unrolled", samples, k_per_m, weights, maps, geometry, options)
     with torch.no_grad():
-        return network.restore(*_normal_equations("unrolled", samples, k_per_m, weights, maps, geometry))
+        return network.cascade(problem.right_hand_side, problem.gram)
 
 
 def require_weights(

@@ -6,7 +6,7 @@ Source: Aggarwal, Mani, Jacob, IEEE TMI 38:394 (2019), eq. 11-12, with the weigh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from seqopt.encoding.acquisition import Measurement
+from seqopt.encoding.gram import sense_gram
 from seqopt.errors import SeqoptError
-from seqopt.recon.cg_sense import DEFAULT_REGULARISATION, conjugate_gradients
+from seqopt.recon.cg_sense import DEFAULT_REGULARISATION, solve
 from seqopt.recon.trainable import InLoop, Stored, arrays_of, load_arrays, magnitude
 from seqopt.recon.unet import EncoderDecoder, sizes_of
 
@@ -106,20 +107,17 @@ class Unrolled(InLoop):
 
     def restore(self, right_hand_side: Tensor, spectrum: Tensor, shifted: Tensor) -> Tensor:
         """Right-hand side S^H A^H W s (batch, y, x) complex, ``spectrum`` and ``shifted`` as in CG-SENSE -> complex."""
-        estimate = conjugate_gradients(
-            right_hand_side,
-            spectrum,
-            shifted,
-            iterations=self.start_iterations,
-            regularisation=self.regularisation,
-        )
+        return self.cascade(right_hand_side, lambda image: sense_gram(image, spectrum, shifted))
+
+    def cascade(self, right_hand_side: Tensor, gram: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same for any positive operator on (batch, y, x)."""
+        estimate = solve(gram, right_hand_side, iterations=self.start_iterations, regularisation=self.regularisation)
         prior_weight = self.log_prior_weight.exp()
         for _ in range(self.cascades):
             denoised = estimate + self.denoiser(estimate)
-            estimate = conjugate_gradients(
+            estimate = solve(
+                gram,
                 right_hand_side + prior_weight * denoised,
-                spectrum,
-                shifted,
                 iterations=self.iterations,
                 regularisation=self.regularisation + prior_weight,
                 start=denoised,

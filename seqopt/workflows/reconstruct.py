@@ -2,145 +2,218 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from seqopt.core import KspaceData, MaskDesign, TrajectoryDesign
-from seqopt.encoding.density import pipe_menon
-from seqopt.errors import SeqoptError
-from seqopt.mrd.cartesian_scan import is_cartesian, sort_cartesian_scan
-from seqopt.mrd.files import RawFile, read_raw
-from seqopt.mrd.recon_config import ReconConfig
-from seqopt.mrd.scan import sort_scan
+from seqopt.core import MaskDesign
+from seqopt.mrd.blocks import BlockReader
+from seqopt.mrd.calibration import calibration_rows
+from seqopt.mrd.cartesian_scan import is_cartesian_file
+from seqopt.mrd.files import RawFile, Reader, open_mrd
+from seqopt.mrd.missing import missing_notes
+from seqopt.mrd.placement import Placement
+from seqopt.mrd.played_reader import PlayedReader
+from seqopt.mrd.scan import NoSignalError, content_of_trajectories
+from seqopt.mrd.scan_parameters import ScanParameters
+from seqopt.mrd.series import Block, content_of
+from seqopt.pulseq.played_scan import played_scan
 from seqopt.recon.cartesian import cartesian_reconstructions
-from seqopt.recon.coil_maps import estimate_maps
-from seqopt.recon.cross_check import sigpy_difference
-from seqopt.recon.prewhiten import prewhiten
-from seqopt.recon.registry import ITERATIVE, WITH_MAPS, reconstructions
-from seqopt.workflows.reconstruct_cartesian import reconstruct_lines
-from seqopt.workflows.reconstruct_output import FILES, ReconSummary, Source, write_reconstruction
-from seqopt.workflows.reconstruct_settings import network_of, require_method, settle, signature_notes, whitening_of
+from seqopt.recon.registry import reconstructions
+from seqopt.workflows.foreign import Foreign
+from seqopt.workflows.image_store import ImageStore
+from seqopt.workflows.quality import Quality
+from seqopt.workflows.reconstruct_calibration import Calibration
+from seqopt.workflows.reconstruct_cartesian import OfLines
+from seqopt.workflows.reconstruct_images import BlockImages
+from seqopt.workflows.reconstruct_output import (
+    USUAL_FORMATS,
+    ReconSummary,
+    Source,
+    require_formats,
+    write_reconstruction,
+)
+from seqopt.workflows.reconstruct_quality import quality_of
+from seqopt.workflows.reconstruct_settings import Settings, network_of, require_method, settle, signature_notes
+from seqopt.workflows.reconstruct_trajectory import AlongTrajectory
 from seqopt.workflows.store import load_design
 
-AnyArray = npt.NDArray[Any]
-Network = Mapping[str, AnyArray]
+Maker = AlongTrajectory | OfLines
 
 
-def reconstruct(scan_path: Path, out: Path, *, design_path: Path | None = None, **options: Any) -> ReconSummary:
-    """Read, prewhiten, estimate coil maps, reconstruct each slice, cross-check, and write ``out``.
-
-    Data are Cartesian lines where the design is a mask, or without design where the header says so and the readouts
-    hold no trajectory. ``options`` are fields of `ReconConfig` that override the design's ``recon.toml``; None leaves
-    what it says. Raises `SeqoptError` for unknown methods and for data that do not fit the design or the method.
-    """
-    settings = settle(design_path, options)
-    design = load_design(design_path) if design_path is not None else None
-    raw = read_raw(scan_path)
-    if isinstance(design, MaskDesign) or (design is None and is_cartesian(raw)):
-        config = settings.for_cartesian()
-        require_method(config.method, cartesian_reconstructions, scan_path, data="Cartesian lines")
-        network = network_of(config, design_path)
-        return reconstruct_lines(sort_cartesian_scan(raw, scan_path, design), scan_path, out, config, design, network)
-    require_method(settings.config.method, reconstructions, scan_path, data="data along a trajectory")
-    return _along_trajectory(raw, scan_path, out, settings.config, design, network_of(settings.config, design_path))
-
-
-def _along_trajectory(
-    raw: RawFile,
+def reconstruct(
     scan_path: Path,
     out: Path,
-    config: ReconConfig,
-    design: TrajectoryDesign | None,
-    network: Network | None,
+    *,
+    design_path: Path | None = None,
+    dataset: str | None = None,
+    seq_path: Path | None = None,
+    units: str | None = None,
+    formats: Sequence[str] = USUAL_FORMATS,
+    quality: bool = False,
+    **options: Any,
 ) -> ReconSummary:
-    scan = sort_scan(raw, scan_path, design)
-    notes = list(scan.notes) + signature_notes(scan.kspace.design_signature, config)
-    data, whitening = scan.kspace, whitening_of(scan.kspace, config, notes)
-    if whitening is not None:
-        data = replace(data, samples=prewhiten(data.samples, whitening))
-    weights = _density(data, config)
-    images = _images(data, weights, config, network)
+    """Read, prewhiten, estimate coil maps, reconstruct each slice of each series, cross-check, and write ``out``.
+
+    Data are Cartesian lines where the design is a mask, or without design where the header says so and the readouts
+    hold no trajectory. The trajectory is that of ``seq_path``, a .seq, or of the design, or the file's own, in
+    ``units`` (`trajectory_units`) where they are given. ``options`` are fields of `ReconConfig` that override the
+    design's ``recon.toml``; None leaves what it says. Slices are read and reconstructed a few at a time. Raises
+    `SeqoptError` for unknown methods and for data that do not fit the design, the sequence or the method.
+    """
+    settings = settle(design_path, options)
+    require_formats(formats)
+    with open_mrd(scan_path, dataset) as reader:
+        joined, units = (reader, units) if seq_path is None else (PlayedReader(reader, played_scan(seq_path)), "per_m")
+        notes = list(joined.notes)
+        maker = _maker(joined, scan_path, settings, design_path, units, notes)
+        maker.foreign = Foreign(out, formats)
+        with ImageStore(out) as store:
+            first, looked_at = _fill(store, maker, quality, notes)
+            return _write(store, maker, first, looked_at, scan_path, out, formats, notes)
+
+
+def _fill(store: ImageStore, maker: Maker, quality: bool, notes: list[str]) -> tuple[BlockImages, Quality | None]:
+    """Reconstruct block by block into the store; the first block's outcome, with the most shots of all."""
+    content = maker.source.content
+    middle = content.slices[len(content.slices) // 2] if quality else None
+    first, shots, looked_at = None, 0, None
+    for block, one in _images(maker, middle, notes):
+        key = block.key
+        store.add(
+            one.images,
+            one.placement,
+            slices=block.slices,
+            repetition=key.repetition,
+            contrast=key.contrast,
+            set_=key.set,
+            phase=key.phase,
+            time_stamp=block.time_stamp,
+        )
+        if middle is not None and one.looked is not None:
+            looked_at = looked_at or quality_of(content, one, one.looked, middle, maker.design)
+        first, shots = first or replace(one, looked=None), max(shots, one.shots)
+    assert first is not None  # _images gives one or raises
+    return replace(first, shots=shots), looked_at
+
+
+def _write(
+    store: ImageStore,
+    maker: Maker,
+    first: BlockImages,
+    quality: Quality | None,
+    scan_path: Path,
+    out: Path,
+    formats: Sequence[str],
+    notes: list[str],
+) -> ReconSummary:
+    content = maker.source.content
+    geometry = replace(first.geometry, slices=len(content.slices))
+    foreign, reasons = maker.foreign.finish(maker.config, cartesian=maker.cartesian) if maker.foreign else ([], [])
     summary = ReconSummary(
-        config=config,
-        images=np.abs(images),
-        coils=data.samples.shape[1],
-        shots=data.samples.shape[2],
-        samples=data.samples.shape[3],
-        whitened=whitening is not None,
-        cross_check=_cross_check(data, images, weights) if config.cross_check else None,
-        notes=tuple(notes),
-        files=tuple(out / name for name in FILES),
+        config=maker.config,
+        slices=len(content.slices),
+        matrix=geometry.matrix,
+        volumes=len(content.series),
+        coils=first.coils,
+        shots=first.shots,
+        samples=first.samples,
+        whitened=first.whitened,
+        cross_check=first.cross_check,
+        notes=tuple(dict.fromkeys([*notes, *signature_notes(first.signature, maker.config), *reasons])),
+        cartesian=maker.cartesian,
     )
     source = Source(
         scan_path=scan_path,
-        design_name=design.name if design is not None else None,
-        seq_signature=data.design_signature,
-        geometry=data.geometry,
-        placement=scan.placement,
+        design_name=maker.design.name if maker.design is not None else None,
+        seq_signature=first.signature,
+        geometry=geometry,
+        parameters=ScanParameters.of(maker.source.reader.header),
     )
-    write_reconstruction(summary, source, _record(config))
-    return summary
+    summary = write_reconstruction(store, summary, source, first.record, out=out, formats=formats, quality=quality)
+    more = maker.calibration.write_field_map(out, geometry, _placement(store))
+    return replace(summary, files=(*summary.files, *more, *foreign))
 
 
-def _record(config: ReconConfig) -> dict[str, Any]:
-    iterative = config.method in ITERATIVE
-    return {
-        "iterations": config.iterations if iterative else None,
-        "regularisation": config.regularisation if iterative else None,
-        "maps": config.maps if config.method in WITH_MAPS else None,
-        "density": config.density,
-    }
+def _placement(store: ImageStore) -> Placement:
+    """Of the slices of the first volume."""
+    one = store.heads[0]
+    heads = [head for head in store.heads if (*head.series, head.repetition) == (*one.series, one.repetition)]
+    heads = sorted(heads, key=lambda head: head.slice)
+    return Placement(
+        read_dir=one.read_dir,
+        phase_dir=one.phase_dir,
+        slice_dir=one.slice_dir,
+        positions_m=np.stack([head.position_m for head in heads]),
+    )
 
 
-def _trajectories(data: KspaceData) -> npt.NDArray[np.float64]:
-    """(1 or slices, shots, samples, 2)."""
-    return data.k_per_m if data.k_per_m.ndim == 4 else data.k_per_m[None]
-
-
-def _density(data: KspaceData, config: ReconConfig) -> npt.NDArray[np.float64]:
-    """(1 or slices, shots, samples) cell areas in (1/FOV)^2."""
-    areas = np.stack([pipe_menon(k_per_m, data.geometry) for k_per_m in _trajectories(data)])
-    if config.density == "file":
-        if data.weights is None:
-            raise SeqoptError("density = 'file', but the data hold no weights; use density = 'pipe-menon'")
-        return np.asarray(data.weights[None] * (areas.sum() / (len(areas) * data.weights.sum())))
-    return areas
-
-
-def _images(
-    data: KspaceData, weights: npt.NDArray[np.float64], config: ReconConfig, network: Network | None
-) -> AnyArray:
-    """(slices, y, x), complex where the method gives it."""
-    method = reconstructions[config.method]
-    images = []
-    for index, samples in enumerate(data.samples):
-        k_per_m = _trajectories(data)[min(index, len(_trajectories(data)) - 1)]
-        maps = None
-        if config.method in WITH_MAPS:
-            maps = torch.from_numpy(
-                estimate_maps(samples, k_per_m, data.geometry, method=config.maps, calibration=config.calibration)
-            )
-        image = method(
-            torch.from_numpy(samples)[None],
-            torch.from_numpy(np.ascontiguousarray(k_per_m)),
-            torch.from_numpy(weights[min(index, len(weights) - 1)].astype(np.float32)),
-            maps,
-            data.geometry,
-            iterations=config.iterations,
-            regularisation=config.regularisation,
-            network_weights=network,
+def _maker(
+    reader: Reader,
+    path: Path,
+    settings: Settings,
+    design_path: Path | None,
+    units: str | None,
+    notes: list[str],
+) -> Maker:
+    """What reconstructs the file's blocks; refuses what the headers alone show not to fit."""
+    design = load_design(design_path) if design_path is not None else None
+    apart = calibration_rows(reader.heads, reader.header)
+    raw = RawFile.of(reader, 0)
+    raw = replace(raw, acquisitions=reader.acquisitions(np.flatnonzero(apart)))
+    _, calibration = Calibration.of(raw, path, settings.config, notes)
+    if isinstance(design, MaskDesign) or (design is None and is_cartesian_file(reader)):
+        config = settings.for_cartesian()
+        require_method(config.method, cartesian_reconstructions, path, data="Cartesian lines")
+        network = network_of(config, design_path)
+        content = content_of(reader.heads, path, without=apart)
+        wanted = (range(design.geometry.slices), design.lines.tolist()) if design is not None else (None, None)
+        notes += [*content.notes, *missing_notes(content, word="line", slices=wanted[0], steps=wanted[1])]
+        source = BlockReader(path=path, reader=reader, content=content, acquisitions=reader.acquisitions)
+        return OfLines(
+            source=source, config=config, design=design, network=network, calibration=calibration, settings=settings
         )
-        images.append(image[0].detach().numpy())
-    return np.stack(images)
+    config = settings.for_trajectories()
+    require_method(config.method, reconstructions, path, data="data along a trajectory")
+    network = network_of(config, design_path)
+    content = content_of_trajectories(reader, path, design, without=apart)
+    wanted = (range(design.geometry.slices), range(design.shots)) if design is not None else (None, None)
+    notes += [*content.notes, *missing_notes(content, word="shot", slices=wanted[0], steps=wanted[1])]
+    source = BlockReader(path=path, reader=reader, content=content, acquisitions=reader.acquisitions)
+    return AlongTrajectory(
+        source=source,
+        config=config,
+        design=design,
+        units=units,
+        network=network,
+        calibration=calibration,
+        settings=settings,
+    )
 
 
-def _cross_check(data: KspaceData, images: AnyArray, weights: npt.NDArray[np.float64]) -> dict[str, float]:
-    """On the first slice and its strongest coil."""
-    coil = int((np.abs(data.samples[0]) ** 2).sum((1, 2)).argmax())
-    return sigpy_difference(data.samples[0, coil], images[0], _trajectories(data)[0], weights[0], data.geometry)
+def _images(maker: Maker, middle: int | None, notes: list[str]) -> Iterator[tuple[Block, BlockImages]]:
+    """Block by block; slices without any signal are left black, unless there is nothing else.
+
+    ``middle`` is the slice of the first series to look closer at.
+    """
+    source, first, empty = maker.source, None, []
+    for block in source.content.blocks(alike=maker.alike):
+        look = middle if block.key == source.content.series[0] else None
+        try:
+            one = maker.make(block, check=maker.config.cross_check and first is None, look=look)
+        except NoSignalError as error:
+            empty.append((block, error))
+            continue
+        notes += [note for note in one.notes if note not in notes]
+        first = first or replace(one, looked=None)
+        yield block, one
+    if first is None:
+        raise empty[0][1]
+    for block, _ in empty:
+        notes.append(f"slices {', '.join(map(str, block.slices))} hold zeros only; their images are black")
+        black = np.zeros((len(block.slices), *first.images.shape[1:]), first.images.dtype)
+        placement = source.placement(block, first.geometry, maker.design)
+        yield block, replace(first, images=black, placement=placement)

@@ -1,10 +1,9 @@
-"""Acquired Cartesian lines -> images, with the files and the record that every reconstruction writes."""
+"""Acquired Cartesian lines -> images, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,60 +12,123 @@ import torch
 
 from seqopt.core import CartesianData, MaskDesign
 from seqopt.errors import SeqoptError
-from seqopt.mrd.cartesian_scan import CartesianScan
+from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.recon_config import ReconConfig
+from seqopt.mrd.series import Block
 from seqopt.recon.cartesian import DEFAULTS, MAPS_NEEDED, cartesian_reconstructions
 from seqopt.recon.cartesian_maps import maps_of_lines
+from seqopt.recon.choose import AUTO, choose_for_lines
 from seqopt.recon.cross_check import sigpy_fft_difference
 from seqopt.recon.prewhiten import prewhiten
-from seqopt.workflows.reconstruct_output import FILES, ReconSummary, Source, write_reconstruction
-from seqopt.workflows.reconstruct_settings import signature_notes, whitening_of
+from seqopt.workflows.foreign import Foreign
+from seqopt.workflows.reconstruct_calibration import Calibration
+from seqopt.workflows.reconstruct_images import BlockImages, Looked
+from seqopt.workflows.reconstruct_settings import Settings, network_of, whitening_of
+from seqopt.workflows.reconstruct_steps import compressed_lines
 
 AnyArray = npt.NDArray[Any]
 ComplexArray = npt.NDArray[np.complex64]
 
 
-def reconstruct_lines(
-    scan: CartesianScan,
-    scan_path: Path,
-    out: Path,
-    config: ReconConfig,
-    design: MaskDesign | None,
-    network: Mapping[str, AnyArray] | None,
-) -> ReconSummary:
-    """Prewhiten, estimate coil maps where the method takes them, reconstruct each slice, cross-check, write ``out``.
+@dataclass(kw_only=True)
+class OfLines:
+    """Makes images of one file's blocks."""
 
-    Raises `SeqoptError` where a method needs calibration lines that the data do not hold.
-    """
-    notes = list(scan.notes) + signature_notes(scan.data.design_signature, config)
-    data, whitening = scan.data, whitening_of(scan.data, config, notes)
-    if whitening is not None:
-        samples, calibration = (prewhiten(array, whitening) for array in (data.samples, data.calibration))
-        data = replace(data, samples=samples, calibration=calibration)
-    maps = _maps(data, config, notes)
-    images = _images(data, maps, config, network)
-    cropped = _cropped(images, scan.image.matrix[1])
-    summary = ReconSummary(
-        config=config,
-        images=np.abs(cropped),
-        coils=data.samples.shape[1],
-        shots=len(data.lines),
-        samples=data.samples.shape[3],
-        whitened=whitening is not None,
-        cross_check=_cross_check(data, images) if config.cross_check else None,
-        notes=tuple(notes),
-        files=tuple(out / name for name in FILES),
-        cartesian=True,
-    )
-    source = Source(
-        scan_path=scan_path,
-        design_name=design.name if design is not None else None,
-        seq_signature=data.design_signature,
-        geometry=scan.image,
-        placement=scan.placement,
-    )
-    write_reconstruction(summary, source, _record(data, config, maps is not None))
-    return summary
+    source: BlockReader
+    config: ReconConfig
+    design: MaskDesign | None
+    network: Mapping[str, AnyArray] | None
+    calibration: Calibration
+    settings: Settings
+    foreign: Foreign | None = None
+    """Keeps what other programs want of each slice."""
+    alike = False
+    """Slices of one block may have different lines."""
+    cartesian = True
+
+    def make(self, block: Block, *, check: bool = False, look: int | None = None) -> BlockImages:
+        """Prewhiten, estimate coil maps where the method takes them, reconstruct each slice; ``check`` against sigpy.
+
+        ``look`` is the number in the file of a slice to look closer at. Raises `SeqoptError` where a method needs
+        calibration lines that the data do not hold.
+        """
+        scan = self.source.cartesian(block, self.design)
+        notes = list(scan.notes)
+        data, whitening = scan.data, whitening_of(scan.data, self.config, notes)
+        if whitening is not None:
+            samples, central = (prewhiten(array, whitening) for array in (data.samples, data.calibration))
+            data = replace(data, samples=samples, calibration=central)
+        self._settle(data, notes)
+        data, mixing = compressed_lines(data, self.config)
+        every = self.source.content.slices
+        reference = (
+            self.calibration.whitened(whitening)
+            .whitened(mixing)
+            .maps(
+                data.geometry, self.config, slices=len(every), places=[every.index(slice_) for slice_ in block.slices]
+            )
+        )
+        maps = reference or _maps(data, self.config, notes)
+        slices = [self._slice(data, maps, place) for place in range(len(data.samples))]
+        images = np.stack([one.image for one in slices])
+        if self.foreign is not None:
+            self.foreign.keep(block, slices, self.config)
+        return BlockImages(
+            images=_cropped(images, scan.image.matrix[1]),
+            geometry=scan.image,
+            placement=scan.placement,
+            coils=data.samples.shape[1],
+            shots=len(data.lines),
+            samples=data.samples.shape[3],
+            whitened=whitening is not None,
+            signature=data.design_signature,
+            cross_check=_cross_check(data, images) if check else None,
+            record=_record(data, self.config, maps is not None)
+            | self.calibration.record(with_maps=reference is not None),
+            notes=tuple(notes),
+            looked=slices[block.slices.index(look)] if look in block.slices else None,
+        )
+
+    def _settle(self, data: CartesianData, notes: list[str]) -> None:
+        """Choose the method by the first block, where that is asked for."""
+        if self.config.method != AUTO:
+            return
+        method, why = choose_for_lines(data, self.settings.networks())
+        self.config = self.settings.for_cartesian(method)
+        self.network = network_of(self.config, self.settings.design_path)
+        notes.append(f"the method is {method}: {why}")
+
+    def _slice(self, data: CartesianData, maps: list[ComplexArray] | None, place: int) -> Looked:
+        """The image (y, x) of one slice, complex where the method gives it."""
+        own = None if maps is None else maps[place]
+        mask, samples = data.mask(place), data.grid(place)
+
+        def reconstruct(samples: ComplexArray, residuals: list[float] | None = None) -> AnyArray:
+            image = cartesian_reconstructions[self.config.method](
+                torch.from_numpy(samples)[None],
+                torch.from_numpy(mask),
+                None if own is None else torch.from_numpy(own),
+                iterations=self.config.iterations,
+                regularisation=self.config.regularisation,
+                network_weights=self.network,
+                calibration=torch.from_numpy(data.calibration[place])[None],
+                calibration_lines=data.calibration_lines,
+                residuals=residuals,
+            )
+            return np.asarray(image[0].numpy())
+
+        residuals: list[float] = []
+        image = reconstruct(samples, residuals)
+        return Looked(
+            image=image,
+            samples=samples,
+            maps=own,
+            residuals=tuple(residuals),
+            data=data,
+            k_per_m=None,
+            mask=mask,
+            reconstruct=reconstruct,
+        )
 
 
 def _record(data: CartesianData, config: ReconConfig, with_maps: bool) -> dict[str, Any]:
@@ -95,30 +157,6 @@ def _maps(data: CartesianData, config: ReconConfig, notes: list[str]) -> list[Co
             raise
         notes.append("too few calibration lines for coil maps, so the coils were combined by root sum of squares")
         return None
-
-
-def _images(
-    data: CartesianData,
-    maps: list[ComplexArray] | None,
-    config: ReconConfig,
-    network: Mapping[str, AnyArray] | None,
-) -> AnyArray:
-    """(slices, y, x), complex where the method gives it."""
-    method = cartesian_reconstructions[config.method]
-    images = []
-    for slice_ in range(len(data.samples)):
-        image = method(
-            torch.from_numpy(data.grid(slice_))[None],
-            torch.from_numpy(data.mask(slice_)),
-            None if maps is None else torch.from_numpy(maps[slice_]),
-            iterations=config.iterations,
-            regularisation=config.regularisation,
-            network_weights=network,
-            calibration=torch.from_numpy(data.calibration[slice_])[None],
-            calibration_lines=data.calibration_lines,
-        )
-        images.append(image[0].numpy())
-    return np.stack(images)
 
 
 def _cropped(images: AnyArray, rows: int) -> AnyArray:

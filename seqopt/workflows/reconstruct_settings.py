@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,15 @@ from seqopt.errors import SeqoptError
 from seqopt.mrd.recon_config import ReconConfig, read_recon_config
 from seqopt.recon import prewhiten as white
 from seqopt.recon.cartesian import DEFAULTS, cartesian_reconstructions
+from seqopt.recon.choose import AUTO
 from seqopt.recon.coil_maps import map_methods
+from seqopt.recon.registry import DEFAULTS as DEFAULTS_OF_TRAJECTORIES
 from seqopt.recon.registry import TRAINED, reconstructions, require_weights
 from seqopt.workflows.store import load_network
 
 AnyArray = npt.NDArray[Any]
-DENSITIES = ("pipe-menon", "file")
+DENSITIES = ("pipe-menon", "analytic", "file")
+_SPARSE = {name: DEFAULTS_OF_TRAJECTORIES[name] for name in ("l1-wavelet", "tv")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +34,32 @@ class Settings:
     config: ReconConfig
     chosen: frozenset[str]
     """Settings that an option, or a ``recon.toml`` for the same method, states."""
+    design_path: Path | None = None
 
-    def for_cartesian(self) -> ReconConfig:
+    def for_cartesian(self, method: str | None = None) -> ReconConfig:
         """With the method's own iterations and regularisation, where nobody stated others."""
-        if self.config.method not in DEFAULTS:
-            return self.config
-        usual = dict(zip(("iterations", "regularisation"), DEFAULTS[self.config.method], strict=True))
+        return self._usual(method, DEFAULTS)
+
+    def for_trajectories(self, method: str | None = None) -> ReconConfig:
+        """The same for data along trajectories."""
+        return self._usual(method, _SPARSE)
+
+    def networks(self) -> list[str]:
+        """Methods for which the design holds a trained network."""
+        found = []
+        for name in TRAINED:
+            if self.design_path is None:
+                break
+            with contextlib.suppress(SeqoptError):
+                load_network(self.design_path, name)
+                found.append(name)
+        return found
+
+    def _usual(self, method: str | None, table: Mapping[str, tuple[int, float]]) -> ReconConfig:
+        config = replace(self.config, method=method or self.config.method)
+        usual = dict(zip(("iterations", "regularisation"), table.get(config.method, ()), strict=False))
         changes: dict[str, Any] = {name: value for name, value in usual.items() if name not in self.chosen}
-        return replace(self.config, **changes)
+        return replace(config, **changes)
 
 
 def settle(design_path: Path | None, options: Mapping[str, Any]) -> Settings:
@@ -54,18 +76,18 @@ def settle(design_path: Path | None, options: Mapping[str, Any]) -> Settings:
             if given.get("method", config.method) == config.method:
                 chosen |= {"iterations", "regularisation"}
     config = replace(config, **given)
-    known = list(dict.fromkeys([*reconstructions, *cartesian_reconstructions]))
+    known = list(dict.fromkeys([*reconstructions, *cartesian_reconstructions, AUTO]))
     if config.method not in known:
         raise SeqoptError(f"unknown reconstruction {config.method!r}; known: {', '.join(known)}")
     map_methods[config.maps]
     if config.density not in DENSITIES:
         raise SeqoptError(f"unknown density compensation {config.density!r}; known: {', '.join(DENSITIES)}")
-    return Settings(config=config, chosen=frozenset(chosen))
+    return Settings(config=config, chosen=frozenset(chosen), design_path=design_path)
 
 
 def require_method(method: str, known: Iterable[str], scan_path: Path, *, data: str) -> None:
     """Refuse a method that is not for the ``data``, in words, that the scan holds."""
-    if method not in known:
+    if method not in known and method != AUTO:
         raise SeqoptError(
             f"the method {method!r} is not for {data} as {scan_path.name} holds; known for them: {', '.join(known)}"
         )
@@ -80,7 +102,8 @@ def network_of(config: ReconConfig, design_path: Path | None) -> Mapping[str, An
 
 def signature_notes(played: str | None, config: ReconConfig) -> list[str]:
     """A note where the data name another sequence than the design."""
-    if config.seq_md5 and played and played != config.seq_md5:
+    due = {*config.seq_md5.split(), *config.seq_md5_v1_4_1.split()}
+    if due and played and not due & set(played.split()):
         return [f"the data name the sequence {played[:8]}, the design's is {config.seq_md5[:8]}: was it exported anew?"]
     return []
 

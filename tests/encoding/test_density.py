@@ -9,8 +9,9 @@ from laws import relative
 from scipy.ndimage import gaussian_filter
 
 from seqopt.core import Geometry
-from seqopt.encoding.density import pipe_menon, pipe_menon_torch
+from seqopt.encoding.density import analytic, pipe_menon, pipe_menon_torch
 from seqopt.encoding.nufft import Nufft
+from seqopt.errors import SeqoptError
 
 GEOMETRY = Geometry(fov_m=(0.20, 0.26), matrix=(32, 40))
 
@@ -118,3 +119,68 @@ def test_the_weights_of_a_gpu_are_those_of_the_cpu():
     ours = pipe_menon_torch(torch.from_numpy(k).cuda(), GEOMETRY)
     assert ours.is_cuda
     assert np.abs(ours.cpu().numpy() / pipe_menon(k, GEOMETRY) - 1.0).max() < 1e-4
+
+
+def rotated(path: np.ndarray, shots: int, *, turn: float = 2 * np.pi) -> np.ndarray:
+    """(shots, samples, 2) in 1/m of one path in 1/FOV, turned evenly."""
+    angle = np.arange(shots) * turn / shots
+    matrix = np.stack([np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], 1)
+    return np.einsum("sij,nj->sni", matrix, path) / 0.2
+
+
+def spoke() -> np.ndarray:
+    along = (np.arange(128) - 64) / 2
+    return np.stack([along, 0 * along], -1)
+
+
+def spiral(turns: float) -> np.ndarray:
+    share = np.linspace(0, 1, 3000)
+    return (32 * share * np.exp(2j * np.pi * turns * share)).view(float).reshape(-1, 2)
+
+
+SQUARE = Geometry(fov_m=(0.2, 0.2), matrix=(64, 64))
+
+
+@pytest.mark.parametrize(
+    "k", [rotated(spoke(), 110, turn=np.pi), rotated(spiral(4), 9), rotated(spiral(33), 1), rotated(spoke()[64:], 220)]
+)
+def test_analytic_areas_tile_the_disc(k):
+    """Of Nyquist-sampled spokes, interleaved and single spirals and spokes from the centre: each ring has its area."""
+    areas = analytic(k, SQUARE)
+    radius = np.linalg.norm(k, axis=-1) * 0.2
+    for inner, outer in ((4, 12), (12, 20), (20, 30)):
+        ring = areas[(radius >= inner) & (radius < outer)].sum()
+        assert abs(ring / (np.pi * (outer**2 - inner**2)) - 1) < 0.04
+
+
+def test_beyond_nyquist_the_ramp_is_flat():
+    areas = analytic(rotated(spoke(), 20, turn=np.pi), SQUARE)
+    radius = np.abs((np.arange(128) - 64) / 2)
+    nyquist = 20 / np.pi
+    assert np.allclose(areas[:, radius > nyquist + 1][:, 1:-1], 0.5)
+    inside = (radius > 1) & (radius < nyquist - 1)
+    assert np.allclose(areas[0, inside], 0.5 * radius[inside] * np.pi / 20)
+
+
+def test_spokes_at_uneven_angles_share_the_circle_by_their_neighbours():
+    angle = np.radians(111.246) * np.arange(34)
+    k = np.stack([spoke()[:, :1] * np.cos(angle), spoke()[:, :1] * np.sin(angle)], -1).transpose(1, 0, 2) / 0.2
+    areas = analytic(k, SQUARE)
+    inside = np.abs(np.linalg.norm(k, axis=-1) * 0.2 - 4) < 1.1
+    assert np.ptp(areas[:, 72]) > 0.1 * areas[:, 72].mean()
+    assert abs(areas[inside].sum() / (np.pi * (5.25**2 - 2.75**2)) - 1) < 0.05
+
+
+def test_analytic_and_fixed_point_weights_agree_where_both_hold():
+    k = rotated(spoke(), 110, turn=np.pi)
+    radius = np.linalg.norm(k, axis=-1) * 0.2
+    inside = (radius > 3) & (radius < 28)
+    assert np.median(np.abs(analytic(k, SQUARE) / pipe_menon(k, SQUARE) - 1)[inside]) < 0.05
+
+
+def test_shots_that_are_no_rotations_of_one_another_are_refused():
+    with pytest.raises(SeqoptError, match="rotations of one"):
+        analytic(np.random.default_rng(0).uniform(-100, 100, (4, 50, 2)), SQUARE)
+    back = np.concatenate([spiral(4)[::40], spiral(4)[::-40]])
+    with pytest.raises(SeqoptError, match="outwards"):
+        analytic(rotated(back, 4), SQUARE)

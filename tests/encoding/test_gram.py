@@ -10,6 +10,7 @@ from laws import complex_normal, direct_dft_matrix, relative
 from seqopt.core import Geometry
 from seqopt.encoding.gram import GramKernel, coil_gram, sense_gram, shifted_maps
 from seqopt.encoding.nufft import Nufft
+from seqopt.encoding.sense_gram import SenseGram
 
 GEOMETRY = Geometry(fov_m=(0.20, 0.26), matrix=(12, 16))
 COILS, SHOTS, SAMPLES = 3, 4, 30
@@ -119,3 +120,17 @@ def test_derivatives_agree_with_finite_differences(which):
 
 def _named(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {"k": inputs["k"], "w": inputs["weights"], "x": images()}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_prepared_form_gives_the_same_product_with_any_number_of_threads(threads):
+    before = torch.get_num_threads()
+    spectrum = GramKernel(GEOMETRY)(trajectory(), weights()).float()
+    try:
+        torch.set_num_threads(threads)
+        for batch in (1, 2):
+            product = SenseGram(spectrum, maps(batch))(images())
+            assert torch.get_num_threads() == threads
+            assert relative(product, sense_gram(images(), spectrum, shifted_maps(maps(batch)))) < 1e-6
+    finally:
+        torch.set_num_threads(before)

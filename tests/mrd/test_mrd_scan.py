@@ -225,7 +225,7 @@ def test_an_acquisition_that_claims_more_than_it_holds_is_refused(scan, tmp_path
     target.write_bytes(scan.read_bytes())
     with h5py.File(target, "r+") as file:
         table = file["dataset/data"][()]
-        table["head"]["active_channels"][3] = 60000
+        table["head"]["active_channels"] = 60000
         file["dataset/data"][...] = table
     with pytest.raises(SeqoptError, match="claims 60000 channels"):
         read_scan(target)

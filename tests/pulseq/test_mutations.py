@@ -44,6 +44,6 @@ def test_three_hundred_mutations_end_in_a_certificate_or_in_one_line(real):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
-def test_ten_thousand_mutations_end_in_a_certificate_or_in_one_line(real, seed):
+@pytest.mark.parametrize("seed", range(4))
+def test_four_thousand_mutations_end_in_a_certificate_or_in_one_line(real, seed):
     mutate(real, seed=seed, count=1000)

@@ -28,6 +28,19 @@ def test_zero_filled_is_the_magnitude_of_the_combined_image_and_exact_with_every
     assert relative(ZeroFilled()(measurement(torch.ones(8, dtype=torch.float64), sigma=0.0)), IMAGES.abs()) < 1e-8
 
 
+def test_without_maps_zero_filled_is_the_root_sum_of_squares_of_the_coils():
+    """As `seqopt recon` combines them: numpy's FFT of each coil."""
+    some = measurement(MASK, sigma=0.0)
+    coils = IMAGES[:, None] * MAPS
+    samples = np.fft.fftshift(np.fft.fft(np.fft.ifftshift(coils, axes=-2), axis=-2), axes=-2) * MASK.numpy()[:, None]
+    images = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(samples, axes=-2), axis=-2), axes=-2)
+    expected = np.sqrt((np.abs(images) ** 2).sum(1))
+    assert relative(ZeroFilled(by_maps=False)(some), expected) < 1e-8
+    assert relative(ZeroFilled()(some), expected) > 0.01
+    everything = measurement(torch.ones(8, dtype=torch.float64), sigma=0.0)
+    assert relative(ZeroFilled(by_maps=False)(everything), IMAGES.abs()) < 1e-8
+
+
 def test_cg_sense_solves_the_normal_equations():
     """The operator as a dense matrix, inverted by numpy."""
     some, pixels = measurement(MASK), IMAGES[0].numel()
@@ -39,7 +52,11 @@ def test_cg_sense_solves_the_normal_equations():
     assert relative(ZeroFilled()(some), np.abs(expected)) > 0.1
 
 
-@pytest.mark.parametrize("recon", [ZeroFilled(), CartesianCgSense(5, 0.05)], ids=["zero-filled", "cg-sense"])
+@pytest.mark.parametrize(
+    "recon",
+    [ZeroFilled(), ZeroFilled(by_maps=False), CartesianCgSense(5, 0.05)],
+    ids=["zero-filled", "without maps", "cg-sense"],
+)
 @pytest.mark.parametrize("weights", [MASK, 0.2 + 0.6 * MASK], ids=["mask", "between"])
 def test_the_derivative_in_the_weights_is_that_of_finite_differences(recon, weights):
     """At the mask as well: there the derivative in a line that is not acquired decides."""

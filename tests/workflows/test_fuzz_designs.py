@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-import numpy as np
 import pytest
 from design_fuzz import case
 
-SECONDS = 480
+SECONDS = 150
+SEED = 1
 
 
 def test_random_settings_are_certified_or_refused_in_one_line():
@@ -24,12 +24,12 @@ def test_random_settings_are_certified_or_refused_in_one_line():
 
 @pytest.mark.slow
 def test_many_random_settings_are_certified_or_refused_in_one_line():
-    seed, end, faults, kinds = int(np.random.SeedSequence().entropy % 2**32), time.monotonic() + SECONDS, [], Counter()
+    end, faults, kinds = time.monotonic() + SECONDS, [], Counter()
     while time.monotonic() < end:
-        outcome = case(seed, kinds.total())
+        outcome = case(SEED, kinds.total())
         kinds[outcome.kind] += 1
         if outcome.kind == "fault":
             faults.append(f"{outcome.text}\n{outcome.settings}")
-    print(f"seed {seed}: {dict(kinds)}")
+    print(f"seed {SEED}: {dict(kinds)}")
     assert not faults, "\n".join(faults[:20])
     assert kinds["held"] > 0.2 * kinds.total()

@@ -73,7 +73,7 @@ def test_a_trained_network_is_taken_from_the_design(folder, design, scan, tmp_pa
         ({"method": "unet"}, "holds no weights for 'unet'"),
         ({"method": "unrolled"}, "holds no weights for 'unrolled'"),
         ({"maps": "sum"}, "known: walsh, espirit"),
-        ({"density": "ramp"}, "known: pipe-menon, file"),
+        ({"density": "ramp"}, "known: pipe-menon, analytic, file"),
         ({"density": "file"}, "the data hold no weights"),
         ({"iterations": 0}, "iterations: got 0"),
         ({"regularisation": -1.0}, "regularisation: got -1"),

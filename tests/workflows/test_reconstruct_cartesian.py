@@ -81,7 +81,7 @@ def test_the_command_reconstructs_a_cartesian_scan_and_says_what_it_did(tmp_path
     assert said in result.stdout
     assert "FFT against sigpy on these data" in result.stdout
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["image.mrd", "image.nii", "image.png", "recon.json"]
+    assert names == ["image.mrd", "image.nii", "image.png", "qc.html", "recon.json"]
     image = read_images(tmp_path / "out" / "image.mrd")[0][0]
     record = json.loads((tmp_path / "out" / "recon.json").read_text())
     assert (record["iterations"], record["regularisation"], record["density"]) == (30, 0.01, None)
@@ -92,7 +92,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path):
     scan = scan_file(tmp_path / "s.mrd", lines=IRREGULAR, calibration=CENTRE)
     for method, saying in (
         ("grappa", "not regular; use cg-sense or l1-wavelet"),
-        ("magic", "known: adjoint, cg-sense, unet, unrolled, zero-filled, l1-wavelet, grappa"),
+        ("magic", "known: adjoint, cg-sense, l1-wavelet, tv, unet, unrolled, zero-filled, grappa"),
     ):
         with pytest.raises(SeqoptError, match=saying):
             reconstruct(scan, tmp_path / "no", method=method)
@@ -183,7 +183,7 @@ def test_a_method_that_does_not_fit_the_data_is_refused_with_those_that_do(tmp_p
             reconstruct(lines, tmp_path / "out", method=method)
     folder = export(radial_design(shots=16, samples=128, matrix=32), tmp_path / "design")
     simulate(folder, tmp_path / "radial.mrd", coils=2)
-    for method in ("grappa", "zero-filled", "l1-wavelet"):
+    for method in ("grappa", "zero-filled"):
         with pytest.raises(SeqoptError, match=f"'{method}' is not for data along a trajectory .*: adjoint, cg-sense"):
             reconstruct(tmp_path / "radial.mrd", tmp_path / "out", method=method)
     with pytest.raises(SeqoptError, match="'unet' needs the design"):

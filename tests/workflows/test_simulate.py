@@ -102,8 +102,8 @@ def test_a_header_of_another_sequence_is_refused(design, tmp_path):
 
 def test_a_directory_without_its_seq_is_refused(design, tmp_path):
     folder = export(design, tmp_path / "d")
-    (folder / f"{design.name}.seq").unlink()
-    with pytest.raises(SeqoptError, match=r"no radial-5\.seq in"):
+    (folder / f"{design.name}_v1.5.0.seq").unlink()
+    with pytest.raises(SeqoptError, match=r"no radial-5_v1\.5\.0\.seq in"):
         simulate(folder, tmp_path / "s.mrd")
 
 

@@ -1,0 +1,119 @@
+"""What acquired data lack of the scan that was planned, and what they hold besides: refused, left out, or only said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import TrajectoryDesign
+from seqopt.errors import SeqoptError
+from seqopt.mrd.heads import kept_samples
+from seqopt.mrd.series import Content, SeriesKey
+
+_FEW = 0.1  # share of readouts beyond the design that passes for surplus; more are another design's
+
+
+def fitted_to_design(content: Content, design: TrajectoryDesign, encoding: Any, path: Path) -> Content:
+    """The readouts that the design has, with a note where there are others.
+
+    Raises `SeqoptError` with the sizes where the data are of another design: readouts of another length, many that
+    the design lacks, or fewer although their own header counts them complete.
+    """
+    heads, rows = content.heads, content.firsts
+    slices, shots = heads["slice"][rows].astype(int), heads["kspace_encode_step_1"][rows].astype(int)
+    inside = (slices < design.geometry.slices) & (shots < design.shots)
+    found, wanted = _count(slices, shots), design.geometry.slices * design.shots
+    strangers = found - _count(slices[inside], shots[inside])
+    complete = _is_complete(encoding, slices, shots)
+    if strangers > _FEW * wanted or (complete and found < wanted):
+        raise SeqoptError(
+            f"{path} holds {found} readouts ({len(set(slices.tolist()))} slices, {len(set(shots.tolist()))} shots), "
+            f"but the design {design.name} has {wanted} ({design.geometry.slices} slices x {design.shots} shots); "
+            "give the design that was played"
+        )
+    length = content.segments * int(kept_samples(heads)[rows[0]])
+    if length != design.samples:
+        raise SeqoptError(
+            f"{path}: readouts have {length} samples, but the design {design.name} has {design.samples}; "
+            "give the design that was played"
+        )
+    if not strangers:
+        return content
+    note = f"left out {strangers} readouts that the design {design.name} does not have"
+    return replace(content, rows=content.rows[np.repeat(inside, content.segments)], notes=(*content.notes, note))
+
+
+def _count(slices: npt.NDArray[Any], shots: npt.NDArray[Any]) -> int:
+    return len(np.unique(slices * 65536 + shots))
+
+
+def _is_complete(encoding: Any, slices: npt.NDArray[Any], shots: npt.NDArray[Any]) -> bool:
+    """Whether the header's own limits count exactly as many slices and shots as there are."""
+    limits = encoding.encodingLimits
+    stated = [getattr(limits, name, None) for name in ("slice", "kspace_encoding_step_1")]
+    if any(limit is None for limit in stated):
+        return False
+    counts = [int(limit.maximum) - int(limit.minimum) + 1 for limit in stated if limit is not None]
+    return counts == [len(np.unique(slices)), len(np.unique(shots))] and _count(slices, shots) == counts[0] * counts[1]
+
+
+def missing_notes(
+    content: Content, *, word: str, slices: Sequence[int] | None = None, steps: Sequence[int] | None = None
+) -> list[str]:
+    """What is missing of ``slices`` x ``steps`` (shots or lines, in ``word``) or else of what other slices have."""
+    lost_slices, lost, due, example = 0, 0, 0, ""
+    wanted_slices = list(slices if slices is not None else content.slices)
+    series = content.series
+    for key in series:
+        rows = content.of(key).firsts
+        pairs = np.unique(content.heads[rows][["slice", "kspace_encode_step_1"]])
+        present = np.unique(pairs["slice"])
+        wanted = np.unique(pairs["kspace_encode_step_1"] if steps is None else np.asarray(steps))
+        lost_slices += len(set(wanted_slices) - set(present.tolist()))
+        due += len(present) * len(wanted)
+        lost += len(present) * len(wanted) - len(pairs)
+        example = example or _example(pairs, wanted, key if len(series) > 1 else None, word)
+    notes = []
+    if lost_slices:
+        notes.append(
+            f"the scan is incomplete: {lost_slices} of {len(wanted_slices) * len(series)} slices are missing"
+            + (" (all series together)" if len(series) > 1 else "")
+        )
+    if lost:
+        notes.append(
+            f"the scan is incomplete: {lost} of {due} {word}s are missing; "
+            f"each slice is reconstructed from the {word}s it has{example}"
+        )
+    return notes
+
+
+def _example(pairs: npt.NDArray[Any], wanted: npt.NDArray[Any], key: SeriesKey | None, word: str) -> str:
+    """The first slice that lacks something, and what."""
+    for slice_ in np.unique(pairs["slice"]).tolist():
+        mine = pairs["kspace_encode_step_1"][pairs["slice"] == slice_]
+        lacking = np.setdiff1d(wanted, mine)
+        if len(lacking):
+            numbers = ", ".join(map(str, lacking[:6].tolist())) + (" ..." if len(lacking) > 6 else "")
+            repetition = f"repetition {key.repetition} " if key is not None else ""
+            return f" ({repetition}slice {slice_} lacks {word} {numbers})"
+    return ""
+
+
+def planned_counts(content: Content, steps: Sequence[int], slices: Sequence[int]) -> tuple[npt.NDArray[np.int64], int]:
+    """How often each planned (slice, shot or line) of the first series was found, and how many readouts are others."""
+    rows = content.of(content.series[0]).firsts
+    found = np.zeros((len(slices), len(steps)), dtype=np.int64)
+    places = {number: place for place, number in enumerate(slices)}
+    columns = {number: place for place, number in enumerate(steps)}
+    surplus = 0
+    for slice_, step in content.heads[rows][["slice", "kspace_encode_step_1"]].tolist():
+        if slice_ in places and step in columns:
+            found[places[slice_], columns[step]] += 1
+        else:
+            surplus += 1
+    return found, surplus

@@ -1,0 +1,61 @@
+"""What the reconstruction of one block of slices brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqopt.core import CartesianData, Geometry, KspaceData
+from seqopt.mrd.placement import Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """One slice with all that its reconstruction used, for a closer look at its quality."""
+
+    image: npt.NDArray[Any]
+    """(y, x)."""
+    samples: npt.NDArray[np.complex64]
+    """(coils, shots, samples), or (coils, y, x) of lines, as they were reconstructed."""
+    maps: npt.NDArray[np.complex64] | None
+    """(coils, y, x)."""
+    residuals: tuple[float, ...]
+    """Of each iteration; empty where the method has none."""
+    data: KspaceData | CartesianData
+    """The block's, after all steps."""
+    k_per_m: npt.NDArray[np.float64] | None
+    """(shots, samples, 2); None for lines."""
+    mask: npt.NDArray[np.bool_] | None
+    """(matrix y,); None along a trajectory."""
+    reconstruct: Callable[[npt.NDArray[np.complex64]], npt.NDArray[Any]]
+    """Other samples -> image (y, x), with the same maps and settings."""
+    weights: npt.NDArray[Any] | None = None
+    """(shots, samples) cell areas in (1/FOV)^2; None for lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockImages:
+    """Images of some slices of one series, and how they were made."""
+
+    images: npt.NDArray[Any]
+    """(slices, y, x), complex where the method gives it."""
+    geometry: Geometry
+    """Of the image."""
+    placement: Placement
+    """Of these slices."""
+    coils: int
+    shots: int
+    """Readouts a slice: shots of a trajectory, lines of a Cartesian scan."""
+    samples: int
+    whitened: bool
+    signature: str | None
+    """MD5 of the .seq that was played, where the file names it."""
+    cross_check: dict[str, float] | None
+    record: Mapping[str, Any]
+    """What ``recon.json`` says of the method."""
+    notes: tuple[str, ...]
+    looked: Looked | None = None

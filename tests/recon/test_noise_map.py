@@ -1,0 +1,75 @@
+"""The noise of an image against what linear algebra says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seqopt.errors import SeqoptError
+from seqopt.recon.noise_map import NoiseLevel, noise_level, noise_map, outermost_samples
+
+
+def level(*sigma):
+    return NoiseLevel(sigma=np.array(sigma), source="told")
+
+
+def unitary(samples):
+    return np.fft.fft2(samples, norm="ortho").sum(0)
+
+
+def test_a_unitary_transform_keeps_the_noise_of_its_samples():
+    """Coils of 0.3 and 0.4 add to 0.5; half the power lies in phase with the image."""
+    samples = np.zeros((2, 64, 64), np.complex64)
+    image = unitary(samples) + 10j
+    found = noise_map(lambda noisy: unitary(noisy) + 10j, samples, image, level(0.3, 0.4))
+    assert np.median(found) == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
+    assert found.std() < 0.06 * found.mean()
+
+
+def test_noise_that_a_reconstruction_amplifies_in_one_place_is_seen_there():
+    gain = np.ones((64, 64))
+    gain[:, 32:] = 3.0
+    samples = np.zeros((1, 64, 64), np.complex64)
+    found = noise_map(lambda noisy: gain * unitary(noisy), samples, unitary(samples), level(1.0))
+    assert found[:, 44:].mean() / found[:, :20].mean() == pytest.approx(3.0, rel=0.05)
+
+
+def test_the_noise_of_a_magnitude_image_counts_whole():
+    """Root sum of squares far above the noise has the noise of the component along the signal."""
+    samples = np.full((1, 64, 64), 50.0, np.complex64)
+    found = noise_map(lambda noisy: np.abs(noisy[0]), samples, np.abs(samples[0]), level(1.0))
+    assert np.median(found) == pytest.approx(1 / np.sqrt(2), rel=0.03)
+
+
+def test_equal_seeds_give_equal_maps():
+    samples = np.ones((1, 16, 16), np.complex64)
+    maps = [noise_map(unitary, samples, unitary(samples), level(1.0), seed=seed) for seed in (1, 1, 2)]
+    assert np.array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
+
+
+def test_the_noise_readout_is_preferred_and_named():
+    generator = np.random.default_rng(0)
+    noise = generator.normal(size=(2, 4000, 2)) @ [1, 1j] * np.array([[0.5], [2.0]])
+    samples = np.zeros((2, 3, 8), np.complex64)
+    known = noise_level(samples, samples, noise, whitened=False)
+    assert known.sigma == pytest.approx([0.5 * np.sqrt(2), 2 * np.sqrt(2)], rel=0.03)
+    assert "noise readout" in known.source
+    assert noise_level(samples, samples, noise, whitened=True).sigma.tolist() == [1.0, 1.0]
+    without = noise_level(samples, noise / 2, None, whitened=False)
+    assert without.sigma == pytest.approx(known.sigma / 2)
+    assert "outermost" in without.source
+
+
+def test_the_outermost_samples_are_those_farthest_from_the_centre():
+    k_per_m = np.stack([np.linspace(-100, 100, 201), np.zeros(201)], -1)[None]
+    samples = np.abs(k_per_m[None, :, :, 0]).astype(np.complex64)
+    outermost = outermost_samples(samples, k_per_m)
+    assert outermost.shape == (1, 8)
+    assert outermost.real.min() >= 97
+
+
+def test_levels_for_another_number_of_coils_are_refused():
+    samples = np.zeros((2, 8, 8), np.complex64)
+    with pytest.raises(SeqoptError, match="for 2 coils"):
+        noise_map(unitary, samples, unitary(samples), level(1.0))
