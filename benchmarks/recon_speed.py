@@ -31,8 +31,8 @@ LIBRARIES = ("seqopt", "sigpy", "mrpro", "bartorch", "bart")
 SPARSE_WEIGHTS = {
     "seqopt": {"tv": (0.001, 0.003), "l1-wavelet": (0.001, 0.003)},
     "sigpy": {"tv": (0.001, 0.01), "l1-wavelet": (0.001, 0.01)},
-    "bartorch": {"tv": (0.002, 0.01), "l1-wavelet": (0.002, 0.01)},
-    "bart": {"tv": (0.002, 0.01), "l1-wavelet": (0.002, 0.01)},
+    "bartorch": {"tv": (0.0002, 0.002), "l1-wavelet": (0.0002, 0.002)},
+    "bart": {"tv": (0.0002, 0.002), "l1-wavelet": (0.0002, 0.002)},
 }
 
 
@@ -70,7 +70,7 @@ def _rows(library: str, method: str, scan: Path, python: str, arguments: argpars
     rows = []
     sparse = method != "cg-sense"
     weights = SPARSE_WEIGHTS.get(library, {}).get(method, ()) if sparse else (0.0,)
-    for weighted in (False, True) if not sparse else (library in ("seqopt",),):
+    for weighted in (True,) if sparse and library == "seqopt" else (False, True):
         for weight in weights:
             command = [python, str(CONTESTANT), library, str(scan), "--method", method, "--weight", str(weight)]
             command += ["--iterations", "40" if sparse else "10", "--repeats", str(arguments.repeats)]

@@ -101,10 +101,17 @@ def bartorch(scan: Arrays, method: str, iterations: int, weight: float, weighted
         "tv": priors.TotalVariation((-1, -2), weight),
         "l1-wavelet": priors.Wavelet((-1, -2), weight),
     }
+    sparse = method == "l1-wavelet"  # a step by the largest eigenvalue, without which it does not get there
     pattern = torch.from_numpy(np.sqrt(scan["weights"]).astype(np.float32)) if weighted else None
 
     def run() -> np.ndarray:
-        options = {"traj": trajectory, "maxiter": iterations, "pattern": pattern, "regularizers": terms[method]}
+        options = {
+            "traj": trajectory,
+            "maxiter": iterations,
+            "pattern": pattern,
+            "regularizers": terms[method],
+            "eigen_step": sparse,
+        }
         return np.asarray(pics(samples, maps, **options).squeeze())
 
     return run
@@ -120,7 +127,7 @@ def bart(scan: Arrays, method: str, iterations: int, weight: float, weighted: bo
     prior = {
         "cg-sense": ["-l2", "-r", str(weight)],
         "tv": ["-R", f"T:3:0:{weight}"],
-        "l1-wavelet": ["-R", f"W:3:0:{weight}"],
+        "l1-wavelet": ["-e", "-R", f"W:3:0:{weight}"],
     }
     pattern = ["-p", str(folder / "weights")] if weighted else []
     command = ["bart", "pics", "-S", "-i", str(iterations), *prior[method], *pattern, "-t"]

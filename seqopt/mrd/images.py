@@ -34,7 +34,9 @@ def write_images(
     expected = (len(placement.positions_m), *geometry.shape)
     if images.shape != expected:
         raise SeqoptError(f"images of shape {images.shape}, expected {expected} (slices, y, x)")
-    write_image_series(path, images, heads_of(placement), geometry, meta=meta)
+    write_image_series(
+        path, images, heads_of(placement), geometry, meta=meta, pixel_bytes=8 if np.iscomplexobj(images) else 4
+    )
 
 
 def write_image_series(
@@ -45,14 +47,16 @@ def write_image_series(
     *,
     meta: Mapping[str, Any] | None = None,
     window: tuple[float, float] | None = None,
+    pixel_bytes: int = 8,
 ) -> None:
     """Write images (y, x), one a head, real as float32 magnitude or complex as complex64; call within ``replacing``.
 
     Each contrast, set and phase makes a group ``image_0``, ``image_1``, ... that holds its repetitions and slices in
     the order given. ``meta`` is added to each image's attributes, for example the reconstruction and the .seq's MD5;
-    ``window`` is centre and width for viewers. Images are taken one at a time, so that they may come from disk.
+    ``window`` is centre and width for viewers; ``pixel_bytes`` is how large pixels become, 4 or 8. Images are taken
+    one at a time, so that they may come from disk.
     """
-    reserve(path, len(heads) * (8 * geometry.matrix[0] * geometry.matrix[1] + _HEAD_BYTES))
+    reserve(path, len(heads) * (pixel_bytes * geometry.matrix[0] * geometry.matrix[1] + _HEAD_BYTES))
     numbers = {key: number for number, key in enumerate(series_of(heads))}
     counts = dict.fromkeys(numbers, 0)
     more = dict(meta or {})

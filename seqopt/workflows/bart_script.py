@@ -132,6 +132,7 @@ def _brightest(looked: Looked, maps: AnyArray) -> float:
     """Largest pixel of the adjoint image, to which the weights of l1-wavelet and tv are relative."""
     samples = torch.from_numpy(looked.samples)[None]
     if looked.k_per_m is None:
+        assert looked.mask is not None
         coils = centred_ifft2(samples * torch.from_numpy(looked.mask)[:, None])
     else:
         weights = torch.from_numpy(np.asarray(looked.weights, np.float32))

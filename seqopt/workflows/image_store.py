@@ -36,6 +36,7 @@ class ImageStore:
         self._file: IO[bytes] | None = None
         self._made: list[Path] = []
         self._sampled: list[FloatImage] = []
+        self._top: float | None = None
 
     def add(
         self,
@@ -70,9 +71,10 @@ class ImageStore:
         magnitude = np.ascontiguousarray(np.abs(images), dtype=np.float32)
         self.largest = max(self.largest, float(magnitude.max()))
         every = max(1, magnitude[0].size // _SAMPLED)
-        self._sampled += [image.reshape(-1)[::every] for image in magnitude]
+        self._sampled += [image.reshape(-1)[::every].copy() for image in magnitude]  # a view would keep it all
         self._write(magnitude)
         self.heads += fresh
+        self._top = None
 
     def _write(self, magnitude: FloatImage) -> None:
         try:
@@ -105,7 +107,9 @@ class ImageStore:
     @property
     def top(self) -> float:
         """White of a grey scale that suits every image: nearly the brightest pixel."""
-        return max(float(np.quantile(np.concatenate(self._sampled), _WINDOW_QUANTILE)), 1e-30)
+        if self._top is None:
+            self._top = max(float(np.quantile(np.concatenate(self._sampled), _WINDOW_QUANTILE)), 1e-30)
+        return self._top
 
     @property
     def window(self) -> tuple[float, float]:

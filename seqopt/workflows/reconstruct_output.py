@@ -137,7 +137,9 @@ def _write_mrd(path: Path, store: ImageStore, summary: ReconSummary, source: Sou
     places = [place for series in series_of(store.heads).values() for place in series]
     heads = [store.heads[place] for place in places]
     with replacing(path) as temporary:
-        write_image_series(temporary, store.images(places), heads, source.geometry, meta=meta, window=store.window)
+        write_image_series(
+            temporary, store.images(places), heads, source.geometry, meta=meta, window=store.window, pixel_bytes=4
+        )
     return path
 
 

@@ -157,7 +157,7 @@ def _read(config: ReconConfig) -> FloatArray:
 
     path = Path(config.field_map)
     try:
-        volume = np.asarray(nibabel.load(path).dataobj, dtype=np.float64)  # type: ignore[attr-defined]
+        volume = np.asarray(nibabel.load(path).dataobj, dtype=np.float64)
     except Exception as error:  # nibabel raises whatever the file makes it stumble upon
         raise SeqoptError(f"the field map {path} cannot be read as NIfTI ({error})") from error
     volume = volume[..., None] if volume.ndim == 2 else volume

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from designs import radial_design
 from exported import export
 
+from seqopt.core import Geometry
 from seqopt.errors import SeqoptError
 from seqopt.mrd.recon_config import ReconConfig
-from seqopt.workflows.bart_script import read_cfl, script, why_not, write_cfl
+from seqopt.workflows.bart_script import BartFolder, read_cfl, script, why_not, write_cfl
 from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.server_config import no_chain, server_json
 from seqopt.workflows.simulate import simulate
@@ -94,6 +96,24 @@ def test_what_others_cannot_do_is_said_in_one_line_and_the_rest_is_done(scan, tm
     assert "'grappa' cannot be" in why_not("grappa")
     with pytest.raises(SeqoptError, match="its network is not BART's"):
         script(ReconConfig(method="unet"), [], (8, 8), cartesian=True)
+
+
+def test_cartesian_lines_come_on_their_grid_with_the_brightest_pixel_beside_them(tmp_path):
+    """That pixel, to which the weights of wavelets and total variation are relative, by a direct transform."""
+    generator = np.random.default_rng(3)
+    samples, maps = (generator.normal(size=(2, 2, 8, 10)) + 1j * generator.normal(size=(2, 2, 8, 10))).astype("c8")
+    mask = np.arange(8) % 2 == 0
+    data = SimpleNamespace(geometry=Geometry(fov_m=(0.2, 0.16), matrix=(10, 8)))
+    looked = SimpleNamespace(
+        k_per_m=None, samples=samples * mask[:, None], mask=mask, maps=maps, weights=None, data=data
+    )
+    BartFolder(tmp_path).add("one", looked)
+    assert read_cfl(tmp_path / "one" / "ksp").shape == (2, 1, 8, 10)
+    assert np.array_equal(read_cfl(tmp_path / "one" / "weights"), np.broadcast_to(mask[:, None], (8, 10)))
+    waves = [np.exp(2j * np.pi * np.outer(np.arange(n) - n // 2, np.arange(n) - n // 2) / n) for n in (8, 10)]
+    coils = np.einsum("yk,ckl,xl->cyx", waves[0], samples * mask[:, None], waves[1]) / np.sqrt(80)
+    brightest = np.abs((coils * maps.conj()).sum(0)).max()
+    assert float((tmp_path / "one" / "scale").read_text()) == pytest.approx(brightest, rel=1e-5)
 
 
 def test_a_server_is_told_the_chain_by_name():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import ismrmrd
@@ -192,3 +193,17 @@ def test_a_preview_of_many_slices_stays_small(tmp_path):
     assert picture[0, 0, 0] == 0.0
     assert picture[-1, -1, 0] == 1.0  # the last slice is among them
     assert json.loads((out / "recon.json").read_text())["images"] == 300
+
+
+def test_the_store_keeps_little_of_each_image_in_memory(tmp_path):
+    """100 images of 256 x 256 are 25 MiB; 4096 pixels of each, for the grey scale, are 1.6 MiB."""
+    placement = placed("axial", slices=1)
+    image = np.ones((1, 256, 256), np.float32)
+    with ImageStore(tmp_path / "out") as store:
+        tracemalloc.start()
+        for number in range(100):
+            store.add(image + number, placement, slices=[number])
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept < 3 << 20
+        assert store.image(57)[3, 4] == 58.0

@@ -11,13 +11,14 @@ import nibabel
 import numpy as np
 import pytest
 from cartesian_files import phantom, ring_maps, write_cartesian
-from cli import seqopt
 from designs import radial_design
 from exported import export
 
+from seqopt.cli.recon_options import settings_of
 from seqopt.errors import SeqoptError
 from seqopt.images.sources import load_images
 from seqopt.mrd.recon_config import read_recon_config, recon_toml
+from seqopt.recon.cross_check import agree
 from seqopt.recon.unrolled import Unrolled
 from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.reconstruct_output import ReconSummary
@@ -152,15 +153,30 @@ def test_lines_take_the_same_steps(tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_reconstruction_is_compared_with_sigpy(folder, tmp_path):
-    scan = scanned(folder, "clean")
-    options = ("--cross-check", "sigpy", "--maps", "espirit", "--no-quality")
-    result = seqopt("recon", scan, "--design", folder, "--out", tmp_path, *options)
-    assert result.returncode == 0, result.stderr + result.stdout
-    found = record(tmp_path)["cross_check_sigpy"]
+    scan, options = scanned(folder, "clean"), settings_of({"cross_check": "sigpy", "no_cross_check": False})
+    summary = reconstruct(scan, tmp_path / "a", design_path=folder, maps="espirit", **options)
+    found = record(tmp_path / "a")["cross_check_sigpy"]
     assert set(found) == {"adjoint", "forward", "maps", "cg-sense"}
     assert found["cg-sense"] < 1e-3
     assert found["maps"] < 0.1
-    assert "cg-sense" in result.stdout
+    assert summary.agrees
+
+
+def test_a_difference_in_any_part_is_a_disagreement():
+    assert agree({"adjoint": 1e-3, "maps": 0.1, "cg-sense": 1e-3})
+    for wrong in ({"maps": 0.3}, {"cg-sense": 0.02}, {"forward": float("nan")}):
+        assert not agree({"adjoint": 1e-3, **wrong})
+
+
+def test_what_is_compared_is_an_option():
+    def checks(**options):
+        settings = settings_of({"cross_check": None, "no_cross_check": False, **options})
+        return settings["cross_check"], settings["cross_check_sense"]
+
+    assert checks() == (None, None)
+    assert checks(cross_check="nufft") == (True, False)
+    assert checks(cross_check="sigpy") == (True, True)
+    assert checks(cross_check="none") == checks(no_cross_check=True) == (False, False)
 
 
 @pytest.mark.parametrize(
