@@ -31,8 +31,9 @@ def scans(tmp_path_factory) -> list[Path]:
     return [root / f"{name}.mrd" for name in "abc"]
 
 
+@pytest.mark.slow
 def test_several_files_give_a_line_each_and_a_failure_exit_1(scans, tmp_path):
-    result = seqopt("recon", *scans, "--out", tmp_path, *QUICK)
+    result = seqopt("recon", *scans, "--out", tmp_path, "--dicom", "--write-bart", *QUICK)
     assert result.returncode == 1, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("a.mrd: 1 slice(s) x 1 volume(s), adjoint, ")
@@ -40,7 +41,8 @@ def test_several_files_give_a_line_each_and_a_failure_exit_1(scans, tmp_path):
     assert lines[2].startswith("c.mrd: 1 slice(s)")
     assert lines[3] == "Done: 2 reconstructed, 0 done before, 1 failed"
     assert (tmp_path / "c" / "image.nii").exists() and not (tmp_path / "b").exists()
-    again = seqopt("recon", scans[0], scans[2], "--out", tmp_path, *QUICK)
+    assert (tmp_path / "c" / "dicom" / "IM_0001.dcm").exists() and (tmp_path / "c" / "bart" / "recon.sh").exists()
+    again = seqopt("recon", scans[0], scans[2], "--out", tmp_path, "--dicom", "--write-bart", *QUICK)
     assert again.returncode == 0
     assert again.stdout.splitlines()[-1] == "Done: 0 reconstructed, 2 done before, 0 failed"
 

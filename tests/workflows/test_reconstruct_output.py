@@ -1,4 +1,4 @@
-"""`seqopt recon` on an oblique scan with two repetitions: every file says where the brain lies."""
+"""An oblique scan with two repetitions, from raw data to files: each says where the brain lies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-from cli import seqopt
 from designs import radial_design
 from exported import export
 from oriented import ORIENTATIONS
 
 from seqopt.mrd.images import read_images
+from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.simulate import simulate
 
 POSITIONS_MM = np.array([[12.0, -30.0, 41.0], [9.0, -27.0, 46.0]])
@@ -44,10 +44,9 @@ def scan(tmp_path_factory) -> Path:
 
 def test_an_oblique_scan_of_two_repetitions_becomes_files_that_agree_on_its_place(scan, tmp_path):
     pydicom = pytest.importorskip("pydicom")
-    result = seqopt("recon", scan, "--method", "adjoint", "--out", tmp_path, "--dicom", "--no-cross-check")
-    assert result.returncode == 0, result.stderr
-    assert "2 slice(s) x 2 volumes of 32 x 32 pixels" in result.stdout
-    assert "Wrote 4 DICOM files to" in result.stdout
+    formats = ("mrd", "nifti", "dicom")
+    summary = reconstruct(scan, tmp_path, method="adjoint", formats=formats, cross_check=False)
+    assert (summary.slices, summary.volumes, summary.matrix) == (2, 2, (32, 32))
     nifti = nibabel.load(tmp_path / "image.nii")
     assert nifti.shape == (32, 32, 2, 2)
     values = nifti.get_fdata()
@@ -75,8 +74,7 @@ def test_the_quality_page_of_an_aborted_scan_counts_what_is_missing(scan, tmp_pa
     with h5py.File(aborted, "r+") as file:
         file["dataset/data"].resize((1 + 32 - 6,))  # noise, then 2 slices x 16 shots but for the last 6
     design = scan.parent / "design"
-    result = seqopt("recon", aborted, "--design", design, "--out", tmp_path / "out", "--no-cross-check")
-    assert result.returncode == 0, result.stderr
+    reconstruct(aborted, tmp_path / "out", design_path=design, cross_check=False, quality=True)
     page = (tmp_path / "out" / "qc.html").read_text()
     assert "26 of 32 planned readouts of the first series were found" in page
     assert page.count("data:image/png;base64,") == 4  # sampling, SNR, coil maps, residual
