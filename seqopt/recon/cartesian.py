@@ -11,13 +11,10 @@ from torch import Tensor
 
 from seqopt.encoding.cartesian import CartesianMeasurement, centred_ifft2
 from seqopt.errors import SeqoptError
-from seqopt.recon.cg_sense import solve
 from seqopt.recon.grappa import grappa_lines
-from seqopt.recon.l1_wavelet import WaveletShrinkage
+from seqopt.recon.iterative import ITERATIVE, minimise
 from seqopt.recon.problem import Problem, cartesian_problem
-from seqopt.recon.registry import check_iterations, require_weights, unet_from_weights
-from seqopt.recon.sparse import proximal_gradients
-from seqopt.recon.total_variation import TotalVariation
+from seqopt.recon.registry import require_weights, unet_from_weights
 from seqopt.registry import Registry
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -36,7 +33,7 @@ class CartesianReconstruction(Protocol):
 
 cartesian_reconstructions: Registry[CartesianReconstruction] = Registry("reconstruction of Cartesian data")
 
-MAPS_NEEDED = ("cg-sense", "l1-wavelet", "tv")
+MAPS_NEEDED = ITERATIVE
 """Methods that do not go without coil maps."""
 MAPS_WELCOME = ("zero-filled", "grappa", "unet")
 """Methods that combine the coils by maps where the data allow it: root sum of squares adds up noise."""
@@ -50,72 +47,29 @@ def zero_filled(samples: Tensor, mask: Tensor, maps: Tensor | None, **_: Any) ->
     return _combined(centred_ifft2(samples * mask[:, None]), maps)
 
 
-@cartesian_reconstructions.register("cg-sense")
-def cg_sense(
-    samples: Tensor,
-    mask: Tensor,
-    maps: Tensor | None,
-    *,
-    iterations: int = DEFAULTS["cg-sense"][0],
-    regularisation: float = DEFAULTS["cg-sense"][1],
-    residuals: list[float] | None = None,
-    **_: Any,
-) -> Tensor:
-    """CG-SENSE with Tikhonov regularisation, complex; transforms along y only. Pruessmann et al., MRM 46:638 (2001)."""
-    check_iterations(iterations, regularisation)
-    problem = _problem("cg-sense", samples, mask, maps)
-    return solve(
-        problem.gram,
-        problem.right_hand_side,
-        iterations=iterations,
-        regularisation=regularisation,
-        residuals=residuals,
-    )
+def _iterative(method: str) -> CartesianReconstruction:
+    """Transforms along y only."""
+    usual_iterations, usual_regularisation = DEFAULTS[method]
+
+    def reconstruct(
+        samples: Tensor,
+        mask: Tensor,
+        maps: Tensor | None,
+        *,
+        iterations: int = usual_iterations,
+        regularisation: float = usual_regularisation,
+        residuals: list[float] | None = None,
+        seed: int = 0,
+        **_: Any,
+    ) -> Tensor:
+        numbers: dict[str, Any] = {"iterations": iterations, "regularisation": regularisation, "seed": seed}
+        return minimise(method, lambda: _problem(method, samples, mask, maps), residuals=residuals, **numbers)
+
+    return reconstruct
 
 
-@cartesian_reconstructions.register("l1-wavelet")
-def l1_wavelet(
-    samples: Tensor,
-    mask: Tensor,
-    maps: Tensor | None,
-    *,
-    iterations: int = DEFAULTS["l1-wavelet"][0],
-    regularisation: float = DEFAULTS["l1-wavelet"][1],
-    residuals: list[float] | None = None,
-    seed: int = 0,
-    **_: Any,
-) -> Tensor:
-    """Wavelet-sparse SENSE, complex; ``regularisation`` is a share of the zero-filled image's largest magnitude."""
-    check_iterations(iterations, regularisation)
-    return proximal_gradients(
-        _problem("l1-wavelet", samples, mask, maps),
-        WaveletShrinkage(seed),
-        iterations=iterations,
-        regularisation=regularisation,
-        residuals=residuals,
-    )
-
-
-@cartesian_reconstructions.register("tv")
-def tv(
-    samples: Tensor,
-    mask: Tensor,
-    maps: Tensor | None,
-    *,
-    iterations: int = DEFAULTS["tv"][0],
-    regularisation: float = DEFAULTS["tv"][1],
-    residuals: list[float] | None = None,
-    **_: Any,
-) -> Tensor:
-    """SENSE of least total variation, complex; ``regularisation`` as for ``l1_wavelet``."""
-    check_iterations(iterations, regularisation)
-    return proximal_gradients(
-        _problem("tv", samples, mask, maps),
-        TotalVariation(),
-        iterations=iterations,
-        regularisation=regularisation,
-        residuals=residuals,
-    )
+for _method in ITERATIVE:
+    cartesian_reconstructions.register(_method)(_iterative(_method))
 
 
 @cartesian_reconstructions.register("grappa")

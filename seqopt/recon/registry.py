@@ -12,12 +12,10 @@ from torch import Tensor
 from seqopt.core import Geometry
 from seqopt.encoding.nufft import Nufft
 from seqopt.encoding.sense_gram import threads_for_coils
-from seqopt.errors import SeqoptError, reject
-from seqopt.recon.cg_sense import DEFAULT_ITERATIONS, DEFAULT_REGULARISATION, solve
-from seqopt.recon.l1_wavelet import WaveletShrinkage
+from seqopt.errors import SeqoptError
+from seqopt.recon.cg_sense import DEFAULT_ITERATIONS, DEFAULT_REGULARISATION
+from seqopt.recon.iterative import ITERATIVE, minimise
 from seqopt.recon.problem import DEFAULT_SEGMENTS, Field, Problem, off_resonant_adjoint, trajectory_problem
-from seqopt.recon.sparse import proximal_gradients
-from seqopt.recon.total_variation import TotalVariation
 from seqopt.recon.unet import UNet, sizes_of
 from seqopt.recon.unrolled import Unrolled
 from seqopt.registry import Registry
@@ -51,8 +49,6 @@ DEFAULTS: dict[str, tuple[int, float]] = {
     "tv": (40, 0.002),
 }
 """Iterations and regularisation of the methods that have them; of the last two relative to the brightest pixel."""
-ITERATIVE = tuple(DEFAULTS)
-"""Methods that take iterations and a regularisation; the unrolled one keeps those it was trained with."""
 WITH_MAPS = (*ITERATIVE, "unrolled")
 """Methods that take coil maps."""
 TRAINED = ("unet", "unrolled")
@@ -70,91 +66,35 @@ def adjoint(
     return root_sum_of_squares(nufft.adjoint(samples * weights, k_per_m))
 
 
-@reconstructions.register("cg-sense")
-def cg_sense(
-    samples: Tensor,
-    k_per_m: Tensor,
-    weights: Tensor,
-    maps: Tensor | None,
-    geometry: Geometry,
-    *,
-    iterations: int = DEFAULT_ITERATIONS,
-    regularisation: float = DEFAULT_REGULARISATION,
-    residuals: list[float] | None = None,
-    **options: Any,
-) -> Tensor:
-    """CG-SENSE with coil maps (coils, y, x) or (batch, coils, y, x), complex; weights as from ``pipe_menon``."""
-    check_iterations(iterations, regularisation)
-    problem = _problem("cg-sense", samples, k_per_m, weights, maps, geometry, options)
-    with threads_for_coils():
-        return solve(
-            problem.gram,
-            problem.right_hand_side,
-            iterations=iterations,
-            regularisation=regularisation,
-            residuals=residuals,
-        )
+def _iterative(method: str) -> Reconstruction:
+    """With coil maps (coils, y, x) or (batch, coils, y, x); weights as from ``pipe_menon``."""
+    usual_iterations, usual_regularisation = DEFAULTS[method]
+
+    def reconstruct(
+        samples: Tensor,
+        k_per_m: Tensor,
+        weights: Tensor,
+        maps: Tensor | None,
+        geometry: Geometry,
+        *,
+        iterations: int = usual_iterations,
+        regularisation: float = usual_regularisation,
+        residuals: list[float] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        def problem() -> Problem:
+            return _problem(method, samples, k_per_m, weights, maps, geometry, options)
+
+        numbers: dict[str, Any] = {"iterations": iterations, "regularisation": regularisation, "seed": seed}
+        with threads_for_coils():
+            return minimise(method, problem, residuals=residuals, **numbers)
+
+    return reconstruct
 
 
-@reconstructions.register("l1-wavelet")
-def l1_wavelet(
-    samples: Tensor,
-    k_per_m: Tensor,
-    weights: Tensor,
-    maps: Tensor | None,
-    geometry: Geometry,
-    *,
-    iterations: int = DEFAULTS["l1-wavelet"][0],
-    regularisation: float = DEFAULTS["l1-wavelet"][1],
-    residuals: list[float] | None = None,
-    seed: int = 0,
-    **options: Any,
-) -> Tensor:
-    """Wavelet-sparse SENSE, complex; ``regularisation`` is a share of the combined adjoint's largest magnitude."""
-    check_iterations(iterations, regularisation)
-    problem = _problem("l1-wavelet", samples, k_per_m, weights, maps, geometry, options)
-    with threads_for_coils():
-        return proximal_gradients(
-            problem,
-            WaveletShrinkage(seed),
-            iterations=iterations,
-            regularisation=regularisation,
-            residuals=residuals,
-        )
-
-
-@reconstructions.register("tv")
-def tv(
-    samples: Tensor,
-    k_per_m: Tensor,
-    weights: Tensor,
-    maps: Tensor | None,
-    geometry: Geometry,
-    *,
-    iterations: int = DEFAULTS["tv"][0],
-    regularisation: float = DEFAULTS["tv"][1],
-    residuals: list[float] | None = None,
-    **options: Any,
-) -> Tensor:
-    """SENSE of least total variation, complex; ``regularisation`` as for ``l1_wavelet``."""
-    check_iterations(iterations, regularisation)
-    problem = _problem("tv", samples, k_per_m, weights, maps, geometry, options)
-    with threads_for_coils():
-        return proximal_gradients(
-            problem,
-            TotalVariation(),
-            iterations=iterations,
-            regularisation=regularisation,
-            residuals=residuals,
-        )
-
-
-def check_iterations(iterations: int, regularisation: float) -> None:
-    """Raises `SeqoptError` for numbers with which no iterative method works."""
-    if iterations < 1:
-        raise reject("iterations", got=iterations, expected="1 or more", remedy="10 to 40 are usual")
-    if regularisation < 0:
-        raise reject("regularisation", got=regularisation, expected="0 or more", remedy="0.01 is usual")
+for _method in ITERATIVE:
+    reconstructions.register(_method)(_iterative(_method))
 
 
 def field_of(options: Mapping[str, Any]) -> Field | None:

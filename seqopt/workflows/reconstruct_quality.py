@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from seqopt.core import CartesianData, MaskDesign, TrajectoryDesign
 from seqopt.mrd.missing import planned_counts
 from seqopt.mrd.series import Content
-from seqopt.recon.noise_map import noise_level, outermost_samples
+from seqopt.recon.noise_map import NoiseLevel, noise_level, outermost_samples
 from seqopt.workflows.quality import Quality
 from seqopt.workflows.reconstruct_images import BlockImages, Looked
 
@@ -28,21 +31,8 @@ def quality_of(
         steps, k_per_m = list(range(design.shots)), design.k_per_m
     else:
         steps, k_per_m = _steps(content, slice_), looked.k_per_m
-    found, surplus = planned_counts(content, steps, _slices(content, design))
-    return Quality(
-        geometry=looked.data.geometry,
-        slice=slice_,
-        row=_slices(content, design).index(slice_),
-        image=looked.image,
-        samples=looked.samples,
-        reconstruct=looked.reconstruct,
-        noise=level,
-        found=found,
-        surplus=surplus,
-        k_per_m=k_per_m,
-        maps=looked.maps,
-        residuals=looked.residuals,
-    )
+    counts = planned_counts(content, steps, _slices(content, design))
+    return _quality(looked, slice_, _slices(content, design), level, counts, k_per_m=k_per_m)
 
 
 def _of_lines(
@@ -53,21 +43,33 @@ def _of_lines(
     edge = lines[np.argsort(-np.abs(lines - len(looked.mask) / 2))[: max(1, round(_EDGE * len(lines)))]]
     level = noise_level(looked.samples, looked.samples[:, edge], looked.data.noise, whitened=made.whitened)
     steps = design.lines.tolist() if isinstance(design, MaskDesign) else _steps(content, None)
-    found, surplus = planned_counts(content, steps, _slices(content, design))
+    counts = planned_counts(content, steps, _slices(content, design))
     planned = design.lines.tolist() if isinstance(design, MaskDesign) else looked.data.lines.tolist()
+    shown = planned if len(planned) == len(steps) else lines.tolist()
+    return _quality(looked, slice_, _slices(content, design), level, counts, lines=shown)
+
+
+def _quality(
+    looked: Looked,
+    slice_: int,
+    slices: list[int],
+    noise: NoiseLevel,
+    counts: tuple[npt.NDArray[np.int64], int],
+    **sampling: Any,
+) -> Quality:
     return Quality(
         geometry=looked.data.geometry,
         slice=slice_,
-        row=_slices(content, design).index(slice_),
+        row=slices.index(slice_),
         image=looked.image,
         samples=looked.samples,
         reconstruct=looked.reconstruct,
-        noise=level,
-        found=found,
-        surplus=surplus,
-        lines=planned if len(planned) == len(steps) else lines.tolist(),
+        noise=noise,
+        found=counts[0],
+        surplus=counts[1],
         maps=looked.maps,
         residuals=looked.residuals,
+        **sampling,
     )
 
 

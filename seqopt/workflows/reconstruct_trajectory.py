@@ -20,7 +20,8 @@ from seqopt.recon.cg_sense import DEFAULT_REGULARISATION
 from seqopt.recon.choose import AUTO, choose_for_trajectory
 from seqopt.recon.coil_maps import estimate_maps
 from seqopt.recon.cross_check import sigpy_difference, sigpy_maps_difference, sigpy_sense_difference
-from seqopt.recon.registry import ITERATIVE, WITH_MAPS, reconstructions
+from seqopt.recon.iterative import ITERATIVE
+from seqopt.recon.registry import WITH_MAPS, reconstructions
 from seqopt.workflows.foreign import Foreign
 from seqopt.workflows.reconstruct_calibration import Calibration
 from seqopt.workflows.reconstruct_images import BlockImages, Looked
