@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
-from seqopt.errors import reject
+from seqopt.errors import SeqoptError, reject
 from seqopt.recon.cg_sense import solve
 from seqopt.recon.l1_wavelet import WaveletShrinkage
 from seqopt.recon.problem import Problem
@@ -32,13 +33,19 @@ def minimise(
 
     ``regularisation`` is the weight of the image's energy for cg-sense, else a share of the largest magnitude of the
     right-hand side. ``seed`` shifts the wavelets. Raises `SeqoptError` for numbers with which no method works, before
-    the problem is set up.
+    the problem is set up, and for data too large for single precision.
     """
     if iterations < 1:
         raise reject("iterations", got=iterations, expected="1 or more", remedy="10 to 40 are usual")
     if regularisation < 0:
         raise reject("regularisation", got=regularisation, expected="0 or more", remedy="0.01 is usual")
     posed = problem()
+    right = torch.view_as_real(posed.right_hand_side)
+    if not torch.isfinite(right.square().sum()):  # steps are quotients of such sums
+        raise SeqoptError(
+            f"{method}: the square of the combined data, at most {float(right.abs().max()):.3g}, is no number in "
+            "single precision; the file is damaged or was scaled wrongly"
+        )
     if method not in _PRIORS:
         return solve(
             posed.gram,

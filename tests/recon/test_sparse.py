@@ -10,6 +10,7 @@ from laws import assert_adjoint, complex_normal, relative
 from seqopt.core import Geometry
 from seqopt.encoding.density import pipe_menon
 from seqopt.encoding.nufft import Nufft
+from seqopt.errors import SeqoptError
 from seqopt.images import simulated_coil_maps
 from seqopt.recon.cartesian import cartesian_reconstructions
 from seqopt.recon.l1_wavelet import WaveletShrinkage
@@ -127,3 +128,10 @@ def test_steps_follow_the_curvature_and_the_value_reaches_the_minimum():
     found = proximal_gradients(problem, lambda image, _: image, iterations=600, regularisation=0.0, residuals=residuals)
     assert relative(found, right / diagonal) < 1e-3
     assert len(residuals) == 600
+
+
+@pytest.mark.parametrize("method", ["cg-sense", "l1-wavelet", "tv"])
+def test_samples_too_large_for_single_precision_are_refused(method):
+    samples, k, weights, maps = scan()
+    with pytest.raises(SeqoptError, match="scaled wrongly"):
+        reconstructions[method](samples * 1e30, k, weights, maps, GEOMETRY, iterations=3)
