@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,13 +47,8 @@ def minimise(
             f"{method}: the square of the combined data, at most {float(right.abs().max()):.3g}, is no number in "
             "single precision; the file is damaged or was scaled wrongly"
         )
-    if method not in _PRIORS:
-        return solve(
-            posed.gram,
-            posed.right_hand_side,
-            iterations=iterations,
-            regularisation=regularisation,
-            residuals=residuals,
-        )
-    prior = _PRIORS[method](seed)
-    return proximal_gradients(posed, prior, iterations=iterations, regularisation=regularisation, residuals=residuals)
+    numbers: dict[str, Any] = {"iterations": iterations, "regularisation": regularisation, "residuals": residuals}
+    with posed.threads():
+        if method not in _PRIORS:
+            return solve(posed.gram, posed.right_hand_side, **numbers)
+        return proximal_gradients(posed, _PRIORS[method](seed), **numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from seqopt.encoding.cartesian import CartesianMeasurement
 from seqopt.encoding.gram import GramKernel
 from seqopt.encoding.nufft import Nufft
 from seqopt.encoding.off_resonance import field_terms, gram_terms
-from seqopt.encoding.sense_gram import SenseGram
+from seqopt.encoding.sense_gram import SenseGram, threads_for_coils
 from seqopt.errors import SeqoptError
 
 DEFAULT_SEGMENTS = 8
@@ -27,6 +28,8 @@ class Problem:
     """S^H A^H W A S of images (batch, y, x)."""
     right_hand_side: Tensor
     """S^H A^H W s, (batch, y, x) complex."""
+    threads: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Within, operations on images leave the processor to ``gram``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,8 @@ def trajectory_problem(
         spectra, spaces = [kernel(k_per_m, weights * in_time) for in_time in terms.in_time], terms.in_space
 
     grams = [SenseGram(spectrum, maps * space) for spectrum, space in zip(spectra, spaces, strict=True)]
-    return Problem(lambda images: _total(gram(images) for gram in grams), (coil_images * maps.conj()).sum(1))
+    combined = (coil_images * maps.conj()).sum(1)
+    return Problem(lambda images: _total(gram(images) for gram in grams), combined, threads_for_coils)
 
 
 def _total(parts: Iterable[Tensor]) -> Tensor:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from seqopt.core import Geometry
 from seqopt.encoding.nufft import Nufft
-from seqopt.encoding.sense_gram import threads_for_coils
 from seqopt.errors import SeqoptError
 from seqopt.recon.cg_sense import DEFAULT_ITERATIONS, DEFAULT_REGULARISATION
 from seqopt.recon.iterative import ITERATIVE, minimise
@@ -87,8 +86,7 @@ def _iterative(method: str) -> Reconstruction:
             return _problem(method, samples, k_per_m, weights, maps, geometry, options)
 
         numbers: dict[str, Any] = {"iterations": iterations, "regularisation": regularisation, "seed": seed}
-        with threads_for_coils():
-            return minimise(method, problem, residuals=residuals, **numbers)
+        return minimise(method, problem, residuals=residuals, **numbers)
 
     return reconstruct
 
