@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ def design_checks(played: PlayedSequence, design: TrajectoryDesign | MaskDesign)
             "design.adc", _adc(imaging, due), f"{due.samples} samples of {due.dwell_s * 1e6:g} us",
             "export the design again",
         ),
-        _k(imaging, due),
+        _k(imaging, due, played.gradients.kernels),
     ]  # fmt: skip
     if isinstance(design, MaskDesign):
         out += line_checks(imaging, design)
@@ -98,7 +99,7 @@ def _adc(imaging: list[Readout], due: Due) -> list[str]:
     ]
 
 
-def _k(imaging: list[Readout], due: Due) -> Check:
+def _k(imaging: list[Readout], due: Due, kernels: ModuleType | None) -> Check:
     """Largest distance between played and designed k over all samples, in cycles per FOV (z counts too)."""
     fov = np.array([*due.geometry.fov_m, max(due.geometry.fov_m)])
     worst, where = 0.0, ""
@@ -107,18 +108,31 @@ def _k(imaging: list[Readout], due: Due) -> Check:
         if shot not in due.k_per_m or readout.samples != due.samples:
             worst, where = float("inf"), f"readout {at + 1}: no such shot in the design"
             break
-        difference = readout.k_per_m * fov
-        difference[:, :2] -= due.k_per_m[shot] * fov[:2]
-        sizes = np.linalg.norm(difference, axis=1)
-        sample = int(np.argmax(sizes))
-        if sizes[sample] > worst or not where:
-            worst, where = float(sizes[sample]), f"shot {shot}, sample {sample}, block {readout.block + 1}"
+        sample, size = _farthest(readout, due.k_per_m[shot], fov, kernels)
+        if size > worst or not where:
+            worst, where = size, f"shot {shot}, sample {sample}, block {readout.block + 1}"
     held = worst <= K_LIMIT_CYCLES
     return Check(
         name="design.k", held=held, value=float(f"{worst:.3g}") if np.isfinite(worst) else "no such shot",
         limit=K_LIMIT_CYCLES, unit="1/FOV", where=where,
         remedy="" if held else "the file does not play this design; export the design again",
     )  # fmt: skip
+
+
+def _farthest(
+    readout: Readout, due_per_m: FloatArray, fov_m: FloatArray, kernels: ModuleType | None
+) -> tuple[int, float]:
+    """The sample of a readout that is farthest from its k (samples, 2), and how far in cycles per FOV."""
+    if kernels is not None:
+        due_per_m = np.ascontiguousarray(due_per_m, dtype=np.float64)
+        sample, size = kernels.farthest(readout.local_moment_per_m.T, readout.offset_per_m, due_per_m, fov_m)
+        return int(sample), float(size)
+    difference = readout.k_per_m * fov_m
+    difference[:, :2] -= due_per_m * fov_m[:2]
+    x, y, z = difference.T
+    squares = x * x + y * y + z * z
+    at = int(np.argmax(squares))
+    return at, float(np.sqrt(squares[at]))
 
 
 def _rewound(played: PlayedSequence, due: Due) -> Check:

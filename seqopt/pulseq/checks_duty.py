@@ -19,13 +19,7 @@ def largest_rms(played: PlayedSequence, window_s: float) -> tuple[FloatArray, Fl
     Windows end with a block and hold the exact integral of whole blocks; of the first one the share that lies inside.
     A sequence shorter than the window is measured over its own length.
     """
-    energy = np.zeros((len(played.gradients.keys), 3))
-    for corners in distinct_corners(played):
-        g = corners.gradient_hz_per_m
-        a, b, width = g[:-1], g[1:], np.diff(corners.times_s)[:, None]
-        part = np.where(np.diff(corners.owner)[:, None] == 0, width * (a * a + a * b + b * b) / 3, 0.0)
-        for axis in range(3):
-            energy[:, axis] += np.bincount(corners.owner[:-1], part[:, axis], minlength=len(energy))
+    energy = _energy(played)
     total = np.concatenate([np.zeros((1, 3)), np.cumsum(energy[played.gradients.key_numbers], axis=0)])
     starts = played.starts_s
     window = min(window_s, played.duration_s)
@@ -35,6 +29,23 @@ def largest_rms(played: PlayedSequence, window_s: float) -> tuple[FloatArray, Fl
     spent = np.stack([np.interp(ends, starts, one) - np.interp(ends - window, starts, one) for one in total.T])
     at = spent.argmax(axis=1)
     return np.sqrt(np.maximum(spent.max(axis=1), 0.0) / window), ends[at]
+
+
+def _energy(played: PlayedSequence) -> FloatArray:
+    """(keys, 3) integral of the square of each axis over each distinct block."""
+    energy = np.zeros((len(played.gradients.keys), 3))
+    if played.gradients.kernels is not None:
+        for number, key in enumerate(played.gradients.keys):
+            times, axes = played.gradients.axes_of(key)
+            played.gradients.kernels.energy_of_block(times, *axes, energy[number])
+        return energy
+    for corners in distinct_corners(played):
+        g = corners.gradient_hz_per_m
+        a, b, width = g[:-1], g[1:], np.diff(corners.times_s)[:, None]
+        part = np.where(np.diff(corners.owner)[:, None] == 0, width * (a * a + a * b + b * b) / 3, 0.0)
+        for axis in range(3):
+            energy[:, axis] += np.bincount(corners.owner[:-1], part[:, axis], minlength=len(energy))
+    return energy
 
 
 def duty_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], list[str]]:

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import Check
-from seqopt.pulseq.readback import PlayedSequence
 from seqopt.pulseq.readout_table import ReadoutTable
 
 FloatArray = npt.NDArray[np.float64]
@@ -59,9 +58,8 @@ def echo_readouts(table: ReadoutTable) -> npt.NDArray[np.int64]:
     return np.flatnonzero(nearest <= nearest.min(initial=np.inf) + ECHO_TOLERANCE_PER_M)
 
 
-def median_echo_time_s(played: PlayedSequence) -> float:
+def median_echo_time_s(table: ReadoutTable) -> float:
     """Echo time of the readouts that define it; NaN without any."""
-    table = ReadoutTable.of(played)
     return float(np.median(table.echo_times_s[echo_readouts(table)])) if len(table) else float("nan")
 
 

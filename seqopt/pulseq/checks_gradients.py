@@ -45,8 +45,25 @@ class _Worst:
 def gradient_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], dict[str, float]]:
     """Checks, and the largest values for the summary."""
     limits = {"amplitude": scanner.max_grad_hz_per_m, "slew": scanner.max_slew_hz_per_m_per_s}
-    worst = {(kind, name): _Worst() for kind in limits for name in (*AXES, "vector")}
     played_times = np.bincount(played.gradients.key_numbers, minlength=len(played.gradients.keys))
+    worst = (_worst_compiled if played.gradients.kernels else _worst)(played, limits, played_times)
+    checks = [
+        _limit(played, kind, name, found, limits[kind])
+        for (kind, name), found in worst.items()
+        if name != "vector" or scanner.oblique == "vector"
+    ]
+    checks.append(_continuity(played))
+    return checks, {
+        f"largest_{'gradient_mt_per_m' if kind == 'amplitude' else 'slew_t_per_m_per_s'}_{name}": round(
+            _shown(kind, found.value), 6
+        )
+        for (kind, name), found in worst.items()
+    }
+
+
+def _worst(played: PlayedSequence, limits: dict[str, float], played_times: IntArray) -> dict[tuple[str, str], _Worst]:
+    """Largest amplitudes and slew rates of each axis and the vector, from the corners of all distinct blocks."""
+    worst = {(kind, name): _Worst() for kind in limits for name in (*AXES, "vector")}
     for corners in distinct_corners(played):
         t, g, owner = corners.times_s, corners.gradient_hz_per_m, corners.owner
         inside = np.flatnonzero((np.diff(owner) == 0) & (np.diff(t) > 0))
@@ -63,23 +80,32 @@ def gradient_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Chec
             for name, sizes in sized.items():
                 worst[kind, name].add(sizes, times, limits[kind], whose, plays)
                 worst[kind, name].count += total
-    checks = [
-        _limit(played, kind, name, found, limits[kind])
-        for (kind, name), found in worst.items()
-        if name != "vector" or scanner.oblique == "vector"
-    ]
-    checks.append(_continuity(played))
-    return checks, {
-        f"largest_{'gradient_mt_per_m' if kind == 'amplitude' else 'slew_t_per_m_per_s'}_{name}": round(
-            _shown(kind, found.value), 6
-        )
-        for (kind, name), found in worst.items()
-    }
+    return worst
+
+
+def _worst_compiled(
+    played: PlayedSequence, limits: dict[str, float], played_times: IntArray
+) -> dict[tuple[str, str], _Worst]:
+    """The same by compiled code."""
+    kernels = played.gradients.kernels
+    assert kernels is not None
+    most = np.array(list(limits.values())) * (1 + ROUNDING)
+    value, time_s = np.zeros((2, 8))
+    owner, over = np.zeros((2, 8), dtype=np.int64)
+    count = np.zeros(2, dtype=np.int64)
+    for number, (key, plays) in enumerate(zip(played.gradients.keys, played_times.tolist(), strict=True)):
+        times, axes = played.gradients.axes_of(key)
+        if len(times):
+            kernels.largest_of_block(times, *axes, number, plays, most, value, owner, time_s, over, count)
+    names = [(kind, name) for kind in limits for name in (*AXES, "vector")]
+    columns = (column.tolist() for column in (value, owner, time_s, over, np.repeat(count, 4)))
+    return {name: _Worst(*row) for name, *row in zip(names, *columns, strict=True)}
 
 
 def _lengths(vectors: FloatArray) -> FloatArray:
     """(n, 3) -> (n,): what an oblique slice may put on one physical axis."""
-    return np.asarray(np.sqrt(np.einsum("ni,ni->n", vectors, vectors)))
+    x, y, z = vectors.T
+    return np.asarray(np.sqrt(x * x + y * y + z * z))
 
 
 def _shown(kind: str, value: float) -> float:
@@ -99,42 +125,59 @@ def _limit(played: PlayedSequence, kind: str, name: str, worst: _Worst, limit: f
     )
 
 
-def _edges(played: PlayedSequence, key: tuple[int, ...], duration_s: float) -> tuple[FloatArray, FloatArray, float]:
-    """Gradient (3,) at both edges of a block, and its largest step inside (an event that starts or ends in mid-air)."""
-    first, last, step = np.zeros(3), np.zeros(3), 0.0
-    for axis, number in enumerate(key[:3]):
-        if not number:
-            continue
-        wave = played.waveform(number)
-        begin, end = wave.values_hz_per_m[0], wave.values_hz_per_m[-1]
-        if wave.times_s[0] < 1e-9:
-            first[axis] = begin
-        else:
-            step = max(step, abs(begin))
-        if wave.times_s[-1] > duration_s - 1e-9:
-            last[axis] = end
-        else:
-            step = max(step, abs(end))
-        if not wave.corners.distinct:
-            vertical = np.diff(wave.times_s) == 0
-            step = max(step, float(np.abs(np.diff(wave.values_hz_per_m))[vertical].max(initial=0.0)))
-    if key[3]:
-        turn = played.rotation(key[3])
-        first, last = turn @ first, turn @ last
-    return first, last, float(step)
+@dataclass(frozen=True)
+class _Ends:
+    """Where events begin and end; one row for each id, and one for none."""
+
+    first_hz_per_m: FloatArray
+    last_hz_per_m: FloatArray
+    start_s: FloatArray
+    """From the block's start."""
+    end_s: FloatArray
+    step_hz_per_m: FloatArray
+    """Largest step between two corners at one time."""
+
+    @classmethod
+    def of(cls, played: PlayedSequence, numbers: list[int]) -> _Ends:
+        """Of these events; 0 is none."""
+        rows = np.zeros((len(numbers), 5))
+        for row, number in zip(rows, numbers, strict=True):
+            if number:
+                wave = played.waveform(number)
+                values, times = wave.values_hz_per_m, wave.times_s
+                row[:4] = values[0], values[-1], times[0], times[-1]
+                if not wave.corners.distinct:
+                    row[4] = np.abs(np.diff(values))[np.diff(times) == 0].max(initial=0.0)
+        return cls(*rows.T)
+
+
+def _edges(played: PlayedSequence) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Gradient (blocks, 3) where each block begins and ends, and its largest step inside (blocks,).
+
+    An event that starts or ends in mid-air, away from its block's edges, steps there.
+    """
+    keys = np.array(played.gradients.keys, dtype=np.int64).reshape(-1, 4)[played.gradients.key_numbers]
+    numbers, place = np.unique(keys[:, :3], return_inverse=True)
+    place, ends = place.reshape(-1, 3), _Ends.of(played, numbers.tolist())
+    opens = (ends.start_s < 1e-9)[place]
+    closes = ends.end_s[place] > played.durations_s[:, None] - 1e-9
+    first, last = ends.first_hz_per_m[place], ends.last_hz_per_m[place]
+    begun, ended = np.where(opens, 0.0, np.abs(first)), np.where(closes, 0.0, np.abs(last))
+    steps = np.stack([begun, ended, ends.step_hz_per_m[place]])
+    first, last = np.where(opens, first, 0.0), np.where(closes, last, 0.0)
+    for number in np.unique(keys[:, 3][keys[:, 3] > 0]).tolist():
+        turned = keys[:, 3] == number
+        turn = played.rotation(number).T
+        first[turned], last[turned] = first[turned] @ turn, last[turned] @ turn
+    return first, last, steps.max(axis=(0, 2))
 
 
 def _continuity(played: PlayedSequence) -> Check:
     """Steps where blocks meet, inside blocks, from rest at the start and to rest at the end of the file."""
-    numbers: dict[tuple[int, float], int] = {}
-    pairs = zip(played.gradients.key_numbers.tolist(), played.durations_s.tolist(), strict=True)
-    which = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.intp)
-    edges = [_edges(played, played.gradients.keys[number], duration) for number, duration in numbers]
     rest = np.zeros((1, 3))
-    first = np.concatenate([np.array([one[0] for one in edges]).reshape(-1, 3)[which], rest])
-    last = np.concatenate([rest, np.array([one[1] for one in edges]).reshape(-1, 3)[which]])
+    first, last, inside = _edges(played)
+    first, last, inside = np.concatenate([first, rest]), np.concatenate([rest, last]), np.append(inside, 0.0)
     jumps = np.abs(first - last)  # (blocks + 1, 3); the last row is the end of the file
-    inside = np.append(np.array([one[2] for one in edges])[which] if edges else np.zeros(0), 0.0)
     sizes = np.maximum(jumps.max(axis=1), inside)
     at = int(np.argmax(sizes))
     worst, over = float(sizes[at]), int((sizes > JOINT_HZ_PER_M).sum())

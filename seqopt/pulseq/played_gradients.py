@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
+from seqopt.pulseq.bulk import kernels_for
 from seqopt.pulseq.seqtables import GradEvent, SeqFile, TrapEvent
 from seqopt.pulseq.waveforms import (
     CornerTimes,
@@ -26,7 +28,8 @@ BlockKey = tuple[int, int, int, int]
 MAX_CORNERS = 100_000_000
 """Of all distinct blocks together, so that a small file cannot mean hours of work."""
 LONGEST_LIST = 1000
-_WAVE_BYTES, _CORNER_BYTES = 400_000_000, 150_000_000
+_WAVE_BYTES, _CORNER_BYTES, _JOINT_BYTES = 400_000_000, 160_000_000, 20_000_000
+_SAMPLED_BYTES = 50_000_000  # encodings that many readouts combine anew
 Made = TypeVar("Made")
 
 
@@ -52,9 +55,13 @@ class PlayedGradients:
     def __init__(self, file: SeqFile, raster_s: float) -> None:
         self.file, self._raster_s = file, raster_s
         self._times: dict[tuple[object, ...], CornerTimes] = {}
+        self._times_of_event: dict[int, CornerTimes] = {}
         self._located: dict[tuple[int, int], Instants] = {}
         self._waves: _Kept[Waveform] = _Kept(_WAVE_BYTES)
         self._corners: _Kept[tuple[FloatArray, FloatArray]] = _Kept(_CORNER_BYTES)
+        self._joint: _Kept[FloatArray] = _Kept(_JOINT_BYTES)
+        self._resampled: dict[int, tuple[int, FloatArray, FloatArray]] = {}
+        self._sampled: _Kept[FloatArray] = _Kept(_SAMPLED_BYTES)
         self._rotations: dict[int, FloatArray] = {}
         self._neighbours = _neighbours(file)
         rows = np.column_stack([file.blocks[:, 3:6], self._turns()])
@@ -65,19 +72,20 @@ class PlayedGradients:
         """(blocks,) index into ``keys``."""
         self.first_blocks: list[int] = first.tolist()
         """(keys,) the first block that plays each key."""
-        self._refuse_endless_work()
+        self.kernels = kernels_for(self._corners_or_refusal())
+        """Compiled loops where the blocks have many corners."""
 
     def waveform(self, number: int) -> Waveform:
         """Waveform of a gradient event by its id, before any rotation."""
-        return self._waves.get(number, lambda: self._wave(number), lambda wave: 16 * len(wave.values_hz_per_m))
+        return self._waves.get(number, partial(self._wave, number), _wave_size)
 
     def end_s(self, number: int) -> float:
         """When an event ends, from its block's start."""
-        return float(self._corner_times(self.file.gradients[number]).times_s[-1])
+        return float(self._corner_times(number).times_s[-1])
 
     def corners_of(self, key: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
         """Corners of one distinct block: times (n,) s from its start, gradient (n, 3) Hz/m, rotated; n may be 0."""
-        return self._corners.get(key, lambda: self._block_corners(key), lambda made: made[1].nbytes)
+        return self._corners.get(key, partial(self._block_corners, key), lambda made: made[1].nbytes)
 
     def rotation(self, number: int) -> FloatArray:
         """(3, 3) matrix of a rotation that a block plays."""
@@ -86,48 +94,83 @@ class PlayedGradients:
     def moment_of(self, key: tuple[int, ...], times_s: FloatArray) -> FloatArray:
         """Moment (n, 3) 1/m of one distinct block from its start to times (n,)."""
         times = np.asarray(times_s, dtype=float)
-        return self._turned(key, len(times), lambda wave: wave.moment(times))
+        axes = [self.waveform(number).moment(times) if number else np.zeros(len(times)) for number in key[:3]]
+        return self._turned(key, np.array(axes))
 
-    def total_moment_of(self, key: tuple[int, ...]) -> FloatArray:
-        """Moment (3,) 1/m of a whole block."""
-        total: FloatArray = self._turned(key, 1, lambda wave: wave.moments_per_m[-1:])[0]
-        return total
+    def total_moments(self) -> FloatArray:
+        """Moment (keys, 3) 1/m of each whole block."""
+        numbers = np.array(self.keys, dtype=np.int64).reshape(-1, 4)
+        events, place = np.unique(numbers[:, :3], return_inverse=True)
+        of_events = np.array([self.waveform(n).moments_per_m[-1] if n else 0.0 for n in events.tolist()])
+        totals: FloatArray = of_events[place.reshape(-1, 3)]
+        for at in np.flatnonzero(numbers[:, 3]).tolist():
+            totals[at] = (self._rotations[self.keys[at][3]] @ totals[at, :, None])[:, 0]
+        return totals
 
     def moment_at_samples(self, key: tuple[int, ...], adc: int) -> FloatArray:
         """Moment (samples, 3) 1/m at the samples of an ADC event, at (n + 1/2) dwell."""
-        event = self.file.adc[adc]
-
-        def sampled(wave: Waveform) -> FloatArray:
-            place = (id(wave.corners), adc)  # corners live as long as their table
-            if place not in self._located:
-                times = event.delay_s + (np.arange(event.samples, dtype=float) + 0.5) * event.dwell_s
-                self._located[place] = Instants.of(wave.corners, times)
-            return wave.moment_at(self._located[place])
-
-        return self._turned(key, event.samples, sampled)
-
-    def _turned(self, key: tuple[int, ...], count: int, of: Callable[[Waveform], FloatArray]) -> FloatArray:
-        """(count, 3) of the three axes, rotated."""
-        axes = np.zeros((3, count))
+        axes = np.zeros((3, self.file.adc[adc].samples))
         for axis, number in enumerate(key[:3]):
-            if number:
-                axes[axis] = of(self.waveform(number))
+            if number and self.kernels is not None:
+                wave = self.waveform(number)
+                wave.moment_into(axes[axis], self._instants(wave.corners, adc), self.kernels)
+            elif number:
+                axes[axis] = self._sampled.get((number, adc), partial(self._sample, number, adc), _size)
+        return self._turned(key, axes)
+
+    def _sample(self, number: int, adc: int) -> FloatArray:
+        wave = self.waveform(number)
+        return wave.moment_at(self._instants(wave.corners, adc))
+
+    def _instants(self, corners: CornerTimes, adc: int) -> Instants:
+        """Where the samples of an ADC event lie between the corners of gradient events."""
+        place = (id(corners), adc)  # corners live as long as their table
+        if place not in self._located:
+            event = self.file.adc[adc]
+            times = event.delay_s + (np.arange(event.samples, dtype=float) + 0.5) * event.dwell_s
+            self._located[place] = Instants.of(corners, times)
+        return self._located[place]
+
+    def _turned(self, key: tuple[int, ...], axes: FloatArray) -> FloatArray:
+        """Three axes (3, n) -> (n, 3), rotated."""
         return (self._rotations[key[3]] @ axes if key[3] else axes).T
 
     def _block_corners(self, key: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-        waves = [self.waveform(number) if number else None for number in key[:3]]
-        present = [wave.corners for wave in waves if wave is not None]
-        if not present:
-            return np.zeros(0), np.zeros((0, 3))
-        same = present[0].distinct and all(corners is present[0] for corners in present)
-        times = present[0].times_s if same else np.unique(np.concatenate([corners.times_s for corners in present]))
-        gradient = np.zeros((3, len(times)))
-        for axis, wave in enumerate(waves):
-            if wave is not None:
-                gradient[axis] = wave.values_hz_per_m if same else wave.at(times)
-        return times, (self._rotations[key[3]] @ gradient if key[3] else gradient).T
+        times, axes = self.axes_of(key)
+        return times, np.array(axes).T
 
-    def _corner_times(self, event: TrapEvent | GradEvent) -> CornerTimes:
+    def axes_of(self, key: tuple[int, ...]) -> tuple[FloatArray, list[FloatArray]]:
+        """The same as three axes (n,), which may be views of what is kept; made anew each time it is asked for."""
+        times = self.times_of(key)
+        axes = [
+            self._at(number, times, axis) if number else np.zeros(len(times)) for axis, number in enumerate(key[:3])
+        ]
+        return times, list(self._rotations[key[3]] @ np.array(axes)) if key[3] else axes
+
+    def times_of(self, key: tuple[int, ...]) -> FloatArray:
+        """Times (n,) s of the corners of one distinct block, from its start."""
+        corners = [self._corner_times(number) for number in key[:3] if number]
+        return self._joint.get(tuple(map(id, corners)), partial(_joint_times, corners), _size)
+
+    def _at(self, number: int, times: FloatArray, axis: int) -> FloatArray:
+        """Values of an event at times (n,) that hold its corners; the last is kept, as thousands of shots share it."""
+        wave = self.waveform(number)
+        if wave.corners.distinct and len(times) == len(wave.values_hz_per_m):
+            return wave.values_hz_per_m
+        event, then, values = self._resampled.get(axis, (0, times, times))
+        if event != number or then is not times:
+            values = wave.at(times)
+            self._resampled[axis] = (number, times, values)
+        return values
+
+    def _corner_times(self, number: int) -> CornerTimes:
+        """When the corners of an event lie: one object for all events with the same."""
+        found = self._times_of_event.get(number)
+        if found is None:
+            found = self._times_of_event[number] = self._shared_times(self.file.gradients[number])
+        return found
+
+    def _shared_times(self, event: TrapEvent | GradEvent) -> CornerTimes:
         key: tuple[object, ...]
         if isinstance(event, TrapEvent):
             key = (event.delay_s, event.rise_s, event.flat_s, event.fall_s)
@@ -143,9 +186,11 @@ class PlayedGradients:
 
     def _wave(self, number: int) -> Waveform:
         event = self.file.gradients[number]
-        corners = self._corner_times(event)
+        corners = self._corner_times(number)
         if isinstance(event, TrapEvent):
             return Waveform.of(corners, event.amplitude_hz_per_m * np.array([0.0, 1.0, 1.0, 0.0]))
+        if event.time_shape > 0 and self.kernels is not None:
+            return Waveform.scaled(corners, self.file.shape(event.shape), event.amplitude_hz_per_m, self.kernels)
         before, after = self._neighbours.get(number, (0, 0))
         previous = self._edge(before, -1) if before and not event.delay_s else 0.0
         following = self._edge(after, 0) if after else 0.0
@@ -177,7 +222,8 @@ class PlayedGradients:
                     turns[at] = reference
         return turns[inverse.reshape(-1)]
 
-    def _refuse_endless_work(self) -> None:
+    def _corners_or_refusal(self) -> int:
+        """How many corners the distinct blocks have, at most; refuses what would mean hours of work."""
         lengths = {0: 0}
         for number, event in self.file.gradients.items():
             lengths[number] = 4 if isinstance(event, TrapEvent) else self.file.shapes[event.shape].samples
@@ -187,6 +233,24 @@ class PlayedGradients:
                 f"{self.file.path}: the distinct blocks have {corners} corners, more than {MAX_CORNERS}; no "
                 "interpreter holds them, use fewer or shorter shapes"
             )
+        return corners
+
+
+def _joint_times(corners: list[CornerTimes]) -> FloatArray:
+    """Times at which any of these events has a corner."""
+    if not corners:
+        return np.zeros(0)
+    if corners[0].distinct and all(one is corners[0] for one in corners):
+        return corners[0].times_s
+    return np.unique(np.concatenate([one.times_s for one in corners]))
+
+
+def _size(made: FloatArray) -> int:
+    return made.nbytes
+
+
+def _wave_size(wave: Waveform) -> int:
+    return 2 * wave.values_hz_per_m.nbytes
 
 
 def extension_list(file: SeqFile, entry: int) -> list[tuple[str, int]]:

@@ -31,7 +31,7 @@ class Piece:
 
 def active_samples(played: PlayedSequence, raster_s: float) -> float:
     """Rasters, at most, in which some gradient plays."""
-    corners = (played.corners_of(key)[0] for key in played.gradients.keys)
+    corners = map(played.gradients.times_of, played.gradients.keys)
     spans_s = np.array([float(times[-1] - times[0]) if len(times) else 0.0 for times in corners])
     return float(spans_s[played.gradients.key_numbers].sum()) / raster_s
 

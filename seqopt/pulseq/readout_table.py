@@ -87,14 +87,26 @@ class ReadoutTable:
     @cached_property
     def _ends(self) -> tuple[FloatArray, FloatArray]:
         low, high = np.zeros((len(self), 3)), np.zeros((len(self), 3))
+        kernels = self.played.gradients.kernels
         for local, members in self._alike():
-            low[members], high[members] = local.min(axis=1), local.max(axis=1)
+            if kernels is not None:
+                ends = kernels.ends_of_rows(local)
+            else:
+                ends = local.min(axis=1), local.max(axis=1)
+            low[members], high[members] = ends
         return low + self.offsets_per_m, high + self.offsets_per_m
 
     @cached_property
     def _nearest(self) -> tuple[IntArray, FloatArray]:
         samples, sizes = np.zeros(len(self), dtype=np.int64), np.zeros(len(self))
         axes = self._plane
+        kernels = self.played.gradients.kernels
+        if kernels is not None:
+            for number, readout in enumerate(self.readouts):
+                samples[number], sizes[number] = kernels.nearest(
+                    readout.local_moment_per_m.T, readout.offset_per_m, self._is_plane
+                )
+            return samples, sizes
         for local, members in self._alike():
             for some in np.array_split(members, -(-len(members) * local.shape[1] // _CHUNK)):
                 square = np.zeros((len(some), local.shape[1]))
@@ -108,6 +120,10 @@ class ReadoutTable:
     def _plane(self) -> list[int]:
         """Axes that count for the echo: those that encode, x and y where none does."""
         return np.flatnonzero(self.encoded_axes).tolist() or [0, 1]
+
+    @cached_property
+    def _is_plane(self) -> npt.NDArray[np.bool_]:
+        return np.isin(np.arange(3), self._plane)
 
     @property
     def echo_samples(self) -> IntArray:

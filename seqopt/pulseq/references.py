@@ -33,7 +33,7 @@ def undefined_references(file: SeqFile) -> list[str]:
     for number, rf in file.rf.items():
         out += _shapes(file, f"RF {number}", [rf.magnitude_shape], optional=[rf.phase_shape, rf.time_shape])
     for number, event in file.gradients.items():
-        if isinstance(event, GradEvent):
+        if isinstance(event, GradEvent) and not (event.shape in file.shapes and event.time_shape in file.shapes):
             time = [event.time_shape] if event.time_shape != -1 else []
             out += _shapes(file, f"gradient {number}", [event.shape], optional=time)
     for number, adc in file.adc.items():

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqopt.errors import SeqoptError
+from seqopt.pulseq.bulk import kernels_for
 from seqopt.pulseq.seqnumbers import column, plain_column, whole
 from seqopt.pulseq.seqtables import LARGEST_SAMPLE, Finding, PackedShape
-from seqopt.pulseq.seqtext import Section, lines_of
+from seqopt.pulseq.seqtext import Section, count_line_ends, lines_of
 
 MAX_SHAPE_SAMPLES = 1_000_000
 """Ten seconds on a gradient raster."""
@@ -18,6 +19,8 @@ MAX_UNWRITTEN_SAMPLES = 10_000_000
 """Samples that all shapes together may have beyond what the text can hold: packed shapes can claim any number."""
 _TOGETHER = 8_000_000
 """Bytes that are read at once: a shape in another notation slows its neighbours only."""
+_LINE_BYTES = 10
+"""Of a number of six digits, its line end among them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class _Place:
 
 def read_shapes(raw: bytes, section: Section, findings: list[Finding]) -> dict[int, PackedShape]:
     """Every shape by its id; raises with the line for what is no shape and for lengths that nobody plays."""
+    if (plain := _all_plain(raw, section)) is not None:
+        return plain
     shapes: dict[int, PackedShape] = {}
     claimed, group, size = 0, [], 0
     for place in _places(raw, section, findings):
@@ -56,6 +61,32 @@ def read_shapes(raw: bytes, section: Section, findings: list[Finding]) -> dict[i
     return shapes
 
 
+def _all_plain(raw: bytes, section: Section) -> dict[int, PackedShape] | None:
+    """The shapes of a large section that holds nothing unusual; None leaves it, and what is wrong, to the others."""
+    size = section.end - section.start
+    kernels = kernels_for(size // _LINE_BYTES)
+    if kernels is None:
+        return None
+    line_ends = count_line_ends(raw, section.start, section.end)
+    ids, samples, lines, ends = np.empty((4, line_ends // 3 + 1), dtype=np.int64)  # two lines of a head and a number
+    largest, values = np.empty(len(ids)), np.empty(line_ends + 1)
+    text = np.frombuffer(raw, dtype=np.uint8)
+    found = kernels.parse_shapes(
+        text, section.start, section.end, section.line, ids, samples, lines, ends, largest, values
+    )
+    if found < 1 or not (samples[:found].min() > 0 and samples[:found].max() <= MAX_SHAPE_SAMPLES):
+        return None
+    if largest[:found].max() >= LARGEST_SAMPLE or samples[:found].sum() > MAX_UNWRITTEN_SAMPLES + size // 2:
+        return None
+    starts = [0, *ends[: found - 1].tolist()]
+    columns = (column[:found].tolist() for column in (ids, lines, samples, ends, largest))
+    shapes = {
+        identity: PackedShape(line, length, values[start:end], reach)
+        for start, identity, line, length, end, reach in zip(starts, *columns, strict=True)
+    }
+    return shapes if len(shapes) == found and min(shapes) > 0 else None
+
+
 def _places(raw: bytes, section: Section, findings: list[Finding]) -> Iterator[_Place]:
     """Each shape with the range of its numbers."""
     heads = list(_heads(raw, section))
@@ -63,7 +94,7 @@ def _places(raw: bytes, section: Section, findings: list[Finding]) -> Iterator[_
     before = lines_of(raw[section.start : min(first, section.start + 100_000)], section.line)
     if before:
         raise SeqoptError(f"line {before[0][0]}: [SHAPES] does not start with shape_id; the file is damaged")
-    line = section.line + raw.count(b"\n", section.start, first)
+    line = section.line + count_line_ends(raw, section.start, first)
     for start, end in zip(heads, [*heads[1:], section.end], strict=True):
         identity, samples, at, skipped = _head(raw, start, end, line, findings)
         line_ends = raw.count(b"\n", at, end)
@@ -118,9 +149,10 @@ def _read(raw: bytes, places: list[_Place]) -> dict[int, PackedShape]:
     if all(counts):
         values = plain_column(b"\n".join(texts), sum(counts))
     if values is not None:
-        sound = bool(max(-values.min(), values.max()) < LARGEST_SAMPLE)
-        for place, part in zip(places, np.split(values, np.cumsum(counts[:-1])), strict=True):
-            out[place.identity] = PackedShape(place.line, place.samples, part, sound)
+        ends = np.cumsum(counts)
+        largest = np.maximum.reduceat(np.abs(values), np.asarray(ends - counts, dtype=np.intp))
+        for place, part, reach in zip(places, np.split(values, ends[:-1]), largest.tolist(), strict=True):
+            out[place.identity] = PackedShape(place.line, place.samples, part, reach)
         return out
     for place in places:
         lines = lines_of(raw[place.start : place.end], place.line + place.skipped)

@@ -86,8 +86,18 @@ class PackedShape:
     line: int
     samples: int
     packed: FloatArray
-    sound: bool = False
-    """Whether every number of it is known to be finite and of a plausible size."""
+    largest: float = np.nan
+    """Size of the largest of its numbers; NaN where nobody has looked, or one of them is NaN."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether every number is known to be finite and of a plausible size."""
+        return self.largest < LARGEST_SAMPLE
+
+    @property
+    def as_sampled(self) -> bool:
+        """Whether it holds as many numbers as it has samples, as from version 1.4 on shapes that do not pack may."""
+        return len(self.packed) == self.samples
 
 
 @dataclass(frozen=True)
@@ -114,10 +124,15 @@ class SeqFile:
     """Of the bytes that the signature covers."""
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def knows_plain_shapes(self) -> bool:
+        """Whether its version has shapes that are not packed."""
+        return self.version >= (1, 4, 0)
+
     def shape(self, number: int) -> FloatArray:
         """Decompressed samples of one shape; raises with the line if its length is not what it claims."""
         try:
-            return decompress(self.shapes[number], plain_allowed=self.version >= (1, 4, 0))
+            return decompress(self.shapes[number], plain_allowed=self.knows_plain_shapes)
         except SeqoptError as error:
             raise SeqoptError(f"{self.path}: {error}") from error
 
@@ -127,7 +142,7 @@ def decompress(item: PackedShape, *, plain_allowed: bool) -> FloatArray:
     packed = item.packed
     if not (item.sound or (np.abs(packed) < LARGEST_SAMPLE).all()):
         raise SeqoptError(f"line {item.line}: the shape holds NaN, infinity or huge numbers; the file is damaged")
-    if plain_allowed and len(packed) == item.samples:
+    if plain_allowed and item.as_sampled:
         return packed
     pieces: list[FloatArray] = []
     at, total = 0, 0

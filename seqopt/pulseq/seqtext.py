@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ Lines = list[tuple[int, str]]
 """(line number from 1, text without comment and blank lines)"""
 LONGEST_LINE = 254  # readers take lines into a buffer of 256 with its ends
 _MOST_BRACKETS = 100_000
-_AT_ONCE = 16_000_000
+_WINDOW = (LONGEST_LINE + 2) // 2
+_AT_ONCE = 1 << 18
 _SHOWN = 100
 _LINE_END = 10
 
@@ -49,18 +51,38 @@ def readable(raw: bytes, findings: list[Finding]) -> bytes:
 
 
 def _long_lines(raw: bytes) -> list[tuple[int, int]]:
-    """(start, length) of the first lines that are too long for a reader's buffer."""
+    """(start, length) of the first lines that are too long for a reader's buffer.
+
+    Such a line fills at least one of the windows of 128 bytes into which the text is cut.
+    """
     out: list[tuple[int, int]] = []
-    text, last = np.frombuffer(raw, dtype=np.uint8), -1
-    for begin in range(0, len(raw), _AT_ONCE):
-        ends = np.flatnonzero(text[begin : begin + _AT_ONCE] == _LINE_END) + begin
-        if begin + _AT_ONCE >= len(raw):
-            ends = np.append(ends, len(raw))
-        lengths = np.diff(ends, prepend=last) - 1
-        for at in np.flatnonzero(lengths > LONGEST_LINE)[: _SHOWN - len(out)].tolist():
-            out.append((int(ends[at] - lengths[at]), int(lengths[at])))
-        last = int(ends[-1]) if len(ends) else last
+    end = -1
+    for at in _windows_without_line_end(raw):
+        if at < end:
+            continue  # in a line that was looked at
+        start, end = raw.rfind(b"\n", 0, at) + 1, raw.find(b"\n", at)
+        end = len(raw) if end < 0 else end
+        if end - start > LONGEST_LINE:
+            out.append((start, end - start))
+            if len(out) == _SHOWN:
+                break
     return out
+
+
+def _windows_without_line_end(raw: bytes) -> Iterator[int]:
+    """Where they start."""
+    text = np.frombuffer(raw, dtype=np.uint8)[: len(raw) // _WINDOW * _WINDOW]
+    for begin in range(0, len(text), _AT_ONCE):
+        is_end = text[begin : begin + _AT_ONCE] == _LINE_END
+        some = np.bitwise_or.reduce(is_end.view(np.uint64).reshape(-1, _WINDOW // 8), axis=1)
+        for place in np.flatnonzero(some == 0).tolist():
+            yield begin + _WINDOW * place
+
+
+def count_line_ends(raw: bytes, start: int, end: int) -> int:
+    """Line ends from ``start`` to ``end``; where lines are short, numpy counts them faster than ``bytes.count``."""
+    text = np.frombuffer(raw, dtype=np.uint8)[start:end]
+    return sum(int(np.count_nonzero(text[at : at + _AT_ONCE] == _LINE_END)) for at in range(0, len(text), _AT_ONCE))
 
 
 def find_sections(raw: bytes) -> dict[str, Section]:
@@ -74,7 +96,7 @@ def find_sections(raw: bytes) -> dict[str, Section]:
         end = raw.find(b"\n", at)
         end = len(raw) if end < 0 else end
         if not raw[start:at].strip():
-            line, counted = line + raw.count(b"\n", counted, start), start
+            line, counted = line + count_line_ends(raw, counted, start), start
             text = raw[at:end].decode("utf-8", "replace").strip()
             if not text.endswith("]"):
                 raise SeqoptError(f"line {line}: section head {text[:40]!r} is not closed; the file is damaged")

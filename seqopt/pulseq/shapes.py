@@ -7,20 +7,22 @@ with the square root of the time, and six digits bring k to 1e-5/FOV where plain
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
+from seqopt.pulseq.bulk import kernels_for
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 FEWEST_DIGITS, MOST_DIGITS = 6, 9
-_TOGETHER = 1 << 20
-"""Samples that are printed at once: some 30 MB of work space."""
+_TOGETHER = 1 << 17
+"""Samples that are printed at once: some 4 MB of work space."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,15 @@ class Quantised:
     """(n,)"""
 
 
-def quantise(waveforms: FloatArray, *, digits: int, silent: float) -> Quantised:
+def quantise(waveforms: FloatArray, *, digits: int, silent: float, kernels: ModuleType | None = None) -> Quantised:
     """Round waveforms (n, edges) in Hz/m so that the integral of each stays exact to half a step at every edge.
 
     Equal forms come out equal whatever their size and sign. Rows that stay below ``silent`` Hz/m become nothing. Rows
-    that are flat for more than half of their edges keep nine digits instead, as flat pieces pack.
+    that are flat for more than half of their edges keep nine digits instead, as flat pieces pack. ``kernels``:
+    compiled loops, for many waveforms.
     """
+    if kernels is not None:
+        return Quantised(*kernels.quantise(waveforms, digits, silent))
     peaks = np.abs(waveforms).max(axis=1)
     loud = peaks >= silent
     safe = np.where(loud, peaks, 1.0)
@@ -79,10 +84,11 @@ def digits_for(*steps: tuple[float, float]) -> int:
 
 
 def repeating(counts: IntArray) -> npt.NDArray[np.bool_]:
-    """Rows (n, edges) in which so many slopes repeat that packing may pay."""
-    slopes = np.diff(counts, axis=1)
-    again: npt.NDArray[np.bool_] = np.count_nonzero(slopes[:, 1:] == slopes[:, :-1], axis=1) >= 3
-    return again
+    """Rows (n, edges) in which so many slopes repeat that packing may pay: four in a row."""
+    slopes = np.diff(counts, axis=1, prepend=np.int32(0))
+    again = slopes[:, 1:] == slopes[:, :-1]
+    long = (again[:, 2:] & again[:, 1:-1] & again[:, :-2]).any(axis=1)
+    return np.asarray(long & (np.count_nonzero(again[:, 1:], axis=1) >= 3))
 
 
 def pack(counts: IntArray, digits: int) -> Shape:
@@ -110,6 +116,7 @@ def shape_of(values: FloatArray, digits: int) -> Shape:
 
 def printed(shapes: list[Shape]) -> Iterator[bytes]:
     """[SHAPES] of a file, piece by piece; the number of a shape is its place, from 1."""
+    kernels = kernels_for(sum(len(shape.counts) for shape in shapes))
     at = 0
     while at < len(shapes):
         end, total = at, 0
@@ -118,24 +125,26 @@ def printed(shapes: list[Shape]) -> Iterator[bytes]:
                 break
             total += len(shapes[end].counts)
             end += 1
-        yield _print(shapes[at:end], at + 1)
+        yield _print(shapes[at:end], at + 1, kernels)
         at = end
 
 
-def _print(shapes: list[Shape], first: int) -> bytes:
+def _print(shapes: list[Shape], first: int, kernels: ModuleType | None) -> bytes:
     """Shapes of one kind, one after the other."""
     ends = np.cumsum([len(shape.counts) for shape in shapes])
     if shapes[0].packed or shapes[0].digits not in (FEWEST_DIGITS, MOST_DIGITS):
-        lines = [_few_lines(shape) for shape in shapes]
+        lines: Sequence[bytes | memoryview] = [_few_lines(shape) for shape in shapes]
+    elif kernels is not None:
+        buffer, cuts = kernels.print_counts(np.concatenate([shape.counts for shape in shapes]), ends, shapes[0].digits)
+        lines = [buffer.data[start:end] for start, end in pairwise([0, *cuts.tolist()])]
     else:
         counts = np.concatenate([shape.counts for shape in shapes])
         text, sizes = _many_lines(counts, shapes[0].digits)
         cuts = [0, *np.cumsum(sizes)[ends - 1].tolist()]
         lines = [text[start:end] for start, end in pairwise(cuts)]
-    pieces = [
-        b"shape_id %d\nnum_samples %d\n%b\n" % (number, shape.samples, line)
-        for number, (shape, line) in enumerate(zip(shapes, lines, strict=True), start=first)
-    ]
+    pieces: list[bytes | memoryview] = []
+    for number, (shape, line) in enumerate(zip(shapes, lines, strict=True), start=first):
+        pieces += [b"shape_id %d\nnum_samples %d\n" % (number, shape.samples), line, b"\n"]
     return b"".join(pieces)
 
 

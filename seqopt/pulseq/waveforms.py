@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,13 @@ class Waveform:
         np.cumsum(corners.widths_s * (values[1:] + values[:-1]) * 0.5, out=moments[1:])
         return cls(corners, values, moments)
 
+    @classmethod
+    def scaled(cls, corners: CornerTimes, samples: FloatArray, amplitude: float, kernels: ModuleType) -> Waveform:
+        """The same of a shape's samples (n,) by compiled code."""
+        values, moments = np.empty((2, len(samples)))
+        kernels.waveform(samples, amplitude, corners.widths_s, values, moments)
+        return cls(corners, values, moments)
+
     @property
     def times_s(self) -> FloatArray:
         """(n,) seconds, increasing."""
@@ -82,6 +90,12 @@ class Waveform:
     def moment(self, times_s: FloatArray) -> FloatArray:
         """Exact integral (n,) 1/m from the block's start to each time (n,)."""
         return self.moment_at(Instants.of(self.corners, times_s))
+
+    def moment_into(self, out: FloatArray, instants: Instants, kernels: ModuleType) -> None:
+        """What ``moment_at`` gives, into ``out`` (n,) by compiled code."""
+        kernels.moments_at(
+            self.values_hz_per_m, self.moments_per_m, instants.piece, instants.passed_s, instants.half_share, out
+        )
 
     def moment_at(self, instants: Instants) -> FloatArray:
         """The same at times that were located once for many waveforms."""
