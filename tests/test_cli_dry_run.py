@@ -29,6 +29,15 @@ def rows(text: str) -> dict[str, tuple[str, str]]:
     return {name: (known, learned) for name, known, learned in cells}
 
 
+def test_version_1_5_1_stores_arms_that_are_rotations_once(tmp_path: Path) -> None:
+    versions = [option for version in ("1.5.1", "1.5.0") for option in ("--pulseq-version", version)]
+    result = seqopt("design", "--traj", "spiral", "--golden", *SMALL, *versions, "--dry-run", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    sizes = [number(known) for name, (known, _) in rows(result.stdout).items() if "_v1.5" in name]
+    assert len(sizes) == 2
+    assert sizes[0] < 0.65 * sizes[1]
+
+
 def number(text: str) -> float:
     return float(text.split()[0])
 

@@ -84,7 +84,8 @@ _OPTIONS = (
         "--pulseq-version",
         "pulseq_versions",
         multiple=True,
-        help="Version of the .seq: 1.5.0 or 1.4.1; repeatable.  [default: both]",
+        help="Version of the .seq: 1.5.0, 1.4.1, or 1.5.1 which stores rotated shots once; repeatable.  "
+        "[default: 1.5.0 and 1.4.1]",
     ),
     click.option("--form", help="ODE form: residual or segments.  [default: the preset's]"),
     click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,11 @@ class Scanner:
                 expected="0.01..3600 s",
                 remedy="give seconds",
             )
+
+    @property
+    def plays_segments(self) -> bool:
+        """Whether its interpreter plays segments that TRID labels mark, as GE's does."""
+        return re.match(r"GE\b|General Electric", self.vendor, re.IGNORECASE) is not None
 
     @property
     def design_slew_hz_per_m_per_s(self) -> float:

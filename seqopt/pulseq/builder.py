@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from seqopt.core import Scanner
 from seqopt.errors import SeqoptError
+from seqopt.gradients.waveform import reach
+from seqopt.pulseq.bulk import kernels_for
 from seqopt.pulseq.shapes import Shape, digits_for, pack, quantise, repeating, shape_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,8 +58,13 @@ class SequenceBuilder:
     """LABELSET, LABELINC -> (value, label) -> id."""
     extensions: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """(name, reference, next) -> id."""
+    rotations: dict[tuple[float, ...], int] = field(default_factory=dict)
+    """Quaternion, scalar first -> id."""
+    segments: array[int] = field(default_factory=lambda: array("q"))
+    """Blocks, from 0, at which one begins; see ``begin_segment``."""
     shapes: list[Shape] = field(default_factory=list)
-    _known: dict[tuple[bool, int, bytes], int] = field(default_factory=dict)
+    _known: dict[tuple[bool, int, int], list[int]] = field(default_factory=dict)
+    """(packed, digits, hash of the counts) -> numbers of the shapes with it."""
 
     def define(self, name: str, value: Definition) -> None:
         """Set a definition; of numbers nine digits are kept."""
@@ -96,6 +103,10 @@ class SequenceBuilder:
             raise SeqoptError(f"block {block} lasts {duration_s} s, its events {end_s} s; lengthen the block")
         return rasters
 
+    def begin_segment(self) -> None:
+        """With the next block begins what is repeated as a whole: a TR of one slice, or what is played once."""
+        self.segments.append(len(self.blocks) // COLUMNS)
+
     @property
     def duration_rasters(self) -> int:
         """Of all blocks, in block rasters."""
@@ -115,12 +126,13 @@ class SequenceBuilder:
 
     def shape(self, shape: Shape) -> int:
         """The number of a shape, which is stored once."""
-        key = (shape.packed, shape.digits, shape.counts.tobytes())
-        number = self._known.get(key)
-        if number is None:
-            self.shapes.append(shape)
-            number = self._known[key] = len(self.shapes)
-        return number
+        alike = self._known.setdefault((shape.packed, shape.digits, hash(shape.counts.tobytes())), [])
+        for number in alike:
+            if np.array_equal(self.shapes[number - 1].counts, shape.counts):
+                return number
+        self.shapes.append(shape)
+        alike.append(len(self.shapes))
+        return len(self.shapes)
 
     def waveform_shapes(self, edges: int) -> list[Shape]:
         """Those of gradients with so many samples."""
@@ -191,13 +203,15 @@ class SequenceBuilder:
         shots, edges, axes = gradient_hz_per_m.shape
         raster = self.scanner.grad_raster_s
         digits = self._digits(gradient_hz_per_m)
+        kernels = kernels_for(gradient_hz_per_m.size)
         end_s = (edges - 1) * raster
         time = 0
         out: list[list[Event]] = []
         together = max(1, 2_000_000 // (edges * axes))
         for start in range(0, shots, together):
             part = gradient_hz_per_m[start : start + together]
-            rows = quantise(np.swapaxes(part, 1, 2).reshape(-1, edges), digits=digits, silent=_SILENT_HZ_PER_M)
+            waves = np.ascontiguousarray(np.swapaxes(part, 1, 2)).reshape(-1, edges)
+            rows = quantise(waves, digits=digits, silent=_SILENT_HZ_PER_M, kernels=kernels)
             time = time or (self.shape(shape_of(np.arange(edges, dtype=float), 0)) if rows.amplitudes.any() else 0)
             packs = repeating(rows.counts).tolist()
             for shot in range(len(part)):
@@ -217,7 +231,7 @@ class SequenceBuilder:
         scanner, raster = self.scanner, self.scanner.grad_raster_s
         peak = float(np.abs(gradient).max(initial=0.0))
         grad_limit, slew_limit = scanner.max_grad_hz_per_m, scanner.max_slew_hz_per_m_per_s
-        steepest, largest = _longest(np.diff(gradient, axis=1)) / raster, _longest(gradient)
+        largest, steepest = reach(gradient, raster_s=raster)
         errors = [
             (peak * raster, _K_PER_M),
             (2 * peak, max(1e-6 * grad_limit, 0.01 * (grad_limit - largest))),
@@ -238,11 +252,6 @@ class SequenceBuilder:
         kind = event.type.upper()
         number = _number(self.labels.setdefault(kind, {}), (int(event.value), str(event.label)))
         return Event(EXT, number, 0.0, kind)
-
-
-def _longest(vectors: FloatArray) -> float:
-    """Length of the longest of (shots, edges, axes); einsum is several times faster than a sum over two axes."""
-    return float(np.sqrt(np.einsum("sea,sea->se", vectors, vectors).max(initial=0.0)))
 
 
 def nine_digits(value: float) -> float:

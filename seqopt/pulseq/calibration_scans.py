@@ -71,6 +71,7 @@ def play_calibration(events: Events, design: TrajectoryDesign | MaskDesign, puls
     for plan in plan_calibration(frame):
         _play(events, frame, plan, excitation)
     block_s = ceil_to(LABEL_BLOCK_S, frame.scanner.block_raster_s)
+    events.sequence.begin_segment()
     events.add(block_s, *events.labels(dict.fromkeys(COUNTERS, 0)))
 
 
@@ -93,6 +94,7 @@ def _play(events: Events, frame: Frame, plan: KindPlan, excitation: Any) -> None
             if amplitude
         ]
         for slice_ in plan.slices:
+            events.sequence.begin_segment()
             events.add(pulse.block_s, events.rf(excitation, phase, pulse.select_hz_per_m * positions[slice_]), select)
             if shot.echo and late_s:
                 events.add(late_s)

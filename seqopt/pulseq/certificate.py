@@ -10,6 +10,7 @@ import numpy as np
 
 from seqopt.core import Certificate, Check, MaskDesign, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError
+from seqopt.pulseq.bulk import uncollected
 from seqopt.pulseq.checks_duty import duty_checks
 from seqopt.pulseq.checks_echo import median_echo_time_s
 from seqopt.pulseq.checks_format import format_checks, total_duration_check
@@ -18,11 +19,12 @@ from seqopt.pulseq.checks_imaging import imaging_checks
 from seqopt.pulseq.checks_pns import pns_checks
 from seqopt.pulseq.checks_resonances import resonance_checks
 from seqopt.pulseq.checks_rf import relative_sar, rf_checks
+from seqopt.pulseq.checks_segments import segment_checks
 from seqopt.pulseq.checks_shapes import broken_shapes
 from seqopt.pulseq.checks_size import size_checks
 from seqopt.pulseq.checks_timing import timing_checks
 from seqopt.pulseq.readback import PlayedSequence
-from seqopt.pulseq.readout_table import image_from_block, serves_image
+from seqopt.pulseq.readout_table import ReadoutTable, image_from_block, serves_image
 from seqopt.pulseq.references import undefined_references
 from seqopt.pulseq.seqfile import read_seqfile
 from seqopt.pulseq.seqtables import SeqFile
@@ -37,7 +39,8 @@ MEASUREMENTS: tuple[Measurement, ...] = (  # in the order of the certificate; a 
     timing_checks,
     size_checks,
     rf_checks,
-    lambda played, scanner: imaging_checks(played),
+    segment_checks,
+    # then ``imaging_checks``, of readouts that the summary needs, too
 )
 
 NEVER_CHECKED = (
@@ -57,6 +60,7 @@ def certify(path: Path, scanner: Scanner, *, design: TrajectoryDesign | MaskDesi
     return certify_played(path, scanner, design=design)[0]
 
 
+@uncollected
 def certify_played(
     path: Path, scanner: Scanner, *, design: TrajectoryDesign | MaskDesign | None = None
 ) -> tuple[Certificate, PlayedSequence | None]:
@@ -81,13 +85,17 @@ def certify_played(
         found, left_out = measure(played, scanner)
         checks += found
         skipped += left_out
+    table = ReadoutTable.of(played)
+    found, left_out = imaging_checks(table)
+    checks += found
+    skipped += left_out
     if design is not None:
         from seqopt.pulseq.checks_design import design_checks  # plans the design anew, with what that imports
 
         checks += design_checks(played, design)
     else:
         skipped.append("k-space against a design: none was given")
-    summary = {**_summary(played), **largest, **relative_sar(played)}
+    summary = {**_summary(table), **largest, **relative_sar(played)}
     return _certificate(file, scanner, checks, (*skipped, *NEVER_CHECKED), summary), played
 
 
@@ -105,8 +113,9 @@ def _certificate(
     )
 
 
-def _summary(played: PlayedSequence) -> dict[str, Any]:
+def _summary(table: ReadoutTable) -> dict[str, Any]:
     """Measured numbers without a limit, in people's units."""
+    played = table.played
     imaging = [readout for readout in played.readouts if serves_image(readout)]
     noise = sum(readout.is_noise for readout in played.readouts)
     summary: dict[str, Any] = {
@@ -119,7 +128,7 @@ def _summary(played: PlayedSequence) -> dict[str, Any]:
         "calibration_readouts": len(played.readouts) - len(imaging) - noise,
     }
     if imaging:
-        summary["te_ms"] = round(median_echo_time_s(played) * 1e3, 6)
+        summary["te_ms"] = round(median_echo_time_s(table) * 1e3, 6)
         summary["samples"] = imaging[0].samples
         summary["dwell_us"] = round(imaging[0].dwell_s * 1e6, 4)
         tr = _repetition_time_s(played)

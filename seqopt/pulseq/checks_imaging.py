@@ -8,13 +8,12 @@ from seqopt.pulseq.checks_extent import extent_checks
 from seqopt.pulseq.checks_labels import label_checks
 from seqopt.pulseq.checks_moments import moment_checks
 from seqopt.pulseq.checks_phases import phase_check
-from seqopt.pulseq.readback import PlayedSequence
 from seqopt.pulseq.readout_table import ReadoutTable
 
 
-def imaging_checks(played: PlayedSequence) -> tuple[list[Check], list[str]]:
+def imaging_checks(table: ReadoutTable) -> tuple[list[Check], list[str]]:
     """Checks, and one text for each that does not apply to this kind of sequence or to what the file says of itself."""
-    table = ReadoutTable.of(played)
+    played = table.played
     if not len(table):
         remedy = "play an ADC after an excitation"
         return [Check(name="imaging.readouts", held=False, value=0, limit="at least 1", remedy=remedy)], []

@@ -1,4 +1,4 @@
-"""Labels: present, set at the start, counting each readout once, and reference lines at the centre of k-space."""
+"""Labels: present, in range, counting each readout once, and reference lines at the centre of k-space."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from seqopt.pulseq.readout_table import ReadoutTable, serves_image
 COUNTERS = ("SLC", "SEG", "REP", "AVG", "SET", "ECO", "PHS", "LIN", "PAR", "ACQ")
 _FLAGS = ("NAV", "REV", "SMS", "REF", "IMA", "NOISE", "OFF")
 _ENCODING = ("LIN", "PAR")
+_LARGEST_COUNT = 65535
 
 
 def label_checks(played: PlayedSequence) -> tuple[list[Check], list[str]]:
     """Checks of labels; what a file's labels do not claim is not asked of it."""
-    checks, skipped = [_present(played)], []
+    checks, skipped = [_present(played)], _unset(played)
     every = ReadoutTable(played, [readout for readout in played.readouts if not readout.is_noise])
-    used = {label for _, _, label, _ in played.label_history}
+    used = _used(played)
     if used & set(_ENCODING):
         checks.append(_once(every, sorted(used)))
     else:
@@ -31,16 +32,35 @@ def label_checks(played: PlayedSequence) -> tuple[list[Check], list[str]]:
 
 
 def _present(played: PlayedSequence) -> Check:
-    """Every label in use is SET in the first block, counters to 0, or Siemens interpreters abort (pulseq issue 104)."""
-    used = {label for _, _, label, _ in played.label_history}
-    first = {label: value for block, word, label, value in played.label_history if block == 0 and word == "SET"}
-    problems = [f"{label} is not SET in the first block" for label in sorted(used - first.keys())]
-    problems += [
-        f"{label} starts at {value}, block 1" for label, value in sorted(first.items()) if label in COUNTERS and value
-    ]
-    if not used:
+    """Labels are there, and at each readout what a raw data header can hold.
+
+    They start at 0, so that a file need not set them (Pulseq's example writeGradientEcho_label.m). Counters have 16
+    bits without sign in ISMRMRD's headers; flags are 0 or 1 and are not incremented (pypulseq pull request 300).
+    """
+    counted = {label for _, word, label, _ in played.label_history if word == "INC"}
+    problems = [f"the flag {label} is incremented" for label in sorted(counted & set(_FLAGS))]
+    every = ReadoutTable(played, played.readouts)
+    for label in sorted(_used(played) & {*COUNTERS, *_FLAGS}):
+        values, most = every.label(label), 1 if label in _FLAGS else _LARGEST_COUNT
+        wrong = np.flatnonzero((values < 0) | (values > most))
+        if len(wrong):
+            problems.append(f"{label} is {values[wrong[0]]} at {every.place(int(wrong[0]))}, not 0 to {most}")
+    if not played.label_history:
         problems = ["no labels: no reader can sort the readouts"]
-    return list_check("imaging.labels", problems, "each counter SET to 0 in the first block", "add LABELSET events")
+    limit = f"counters 0 to {_LARGEST_COUNT}, flags 0 or 1"
+    return list_check("imaging.labels", problems, limit, "add LABELSET events with values in range")
+
+
+def _unset(played: PlayedSequence) -> list[str]:
+    """What is said of labels that the first block leaves at the 0 that they start from."""
+    first = {label for block, word, label, _ in played.label_history if block == 0 and word == "SET"}
+    later = sorted(_used(played) - first)
+    text = "labels in an interpreter that does not start them at 0 (first release of Siemens' 1.5.0, pulseq issue 104)"
+    return [f"{text}: {', '.join(later)} not SET in the first block"] if later else []
+
+
+def _used(played: PlayedSequence) -> set[str]:
+    return {label for _, _, label, _ in played.label_history}
 
 
 def _once(table: ReadoutTable, used: list[str]) -> Check:

@@ -17,6 +17,7 @@ from seqopt.pulseq.timing import LABEL_BLOCK_S, SETTLE_S
 from seqopt.pulseq.trapezoid import Trapezoid, ceil_to
 
 FloatArray = npt.NDArray[np.float64]
+_LONGEST_VALUE = 230  # with its name within the 254 characters a line that readers take
 COUNTERS = ("LIN", "SLC", "REP", "ECO", "SET", "AVG", "NOISE")
 
 
@@ -62,6 +63,7 @@ class Events:
     def start(self, noise_s: float, adc: Event, counters: tuple[str, ...]) -> None:
         """Every counter to 0, then noise without RF or gradients, with the ADC of the imaging readouts."""
         block = self.scanner.block_raster_s
+        self.sequence.begin_segment()
         self.add(ceil_to(LABEL_BLOCK_S, block), *(self.label(name, 0) for name in counters))
         self.add(noise_s, adc, self.label("NOISE", 1))
         self.add(ceil_to(SETTLE_S, block), self.label("NOISE", 0))
@@ -74,6 +76,7 @@ class Events:
             "MatrixSize": [float(size) for size in geometry.matrix],
             "SliceThickness": geometry.slice_thickness_m,
             "Slices": geometry.slices,
+            **_slices(geometry),
             **definitions,
         }.items():
             self.sequence.define(name, value)
@@ -162,6 +165,13 @@ class Events:
     def waveforms(self, gradient_hz_per_m: FloatArray) -> list[list[Event]]:
         """(shots, edges, axes) Hz/m on raster edges -> extended trapezoids of each shot."""
         return self.sequence.waveforms(gradient_hz_per_m)
+
+
+def _slices(geometry: Geometry) -> dict[str, float | list[float]]:
+    """Gap and positions in the order of SLC, which Pulseq's examples define for effect with labels."""
+    positions = [round(position, 6) for position in geometry.slice_positions_m()]
+    fits = sum(len(f"{position:.9g} ") for position in positions) <= _LONGEST_VALUE
+    return {"SliceGap": geometry.slice_gap_m, "SlicePositions": positions} if 1 < len(positions) and fits else {}
 
 
 def _turns(phase_rad: float) -> float:

@@ -15,10 +15,16 @@ import numpy as np
 
 from seqopt.errors import SeqoptError
 from seqopt.pulseq.builder import COLUMNS, SequenceBuilder, definitions_of
+from seqopt.pulseq.bulk import uncollected
+from seqopt.pulseq.rotations import with_rotations
+from seqopt.pulseq.segments import turns_as_a_whole, with_segments
 from seqopt.pulseq.shapes import printed
 from seqopt.units import GAMMA_HZ_PER_T
 
 VERSIONS = ("1.5.0", "1.4.1")
+"""Written unless said otherwise."""
+ALL_VERSIONS = ("1.5.1", *VERSIONS)
+"""Newest first; 1.5.1 stores shots that are rotations of each other once, and few interpreters read it yet."""
 _SIGNATURE = (
     "\n[SIGNATURE]\n"
     "# This is the hash of the Pulseq file, calculated right before the [SIGNATURE] section was added\n"
@@ -33,9 +39,9 @@ _BLOCKS_TOGETHER = 10_000
 def check_versions(versions: Sequence[str]) -> None:
     """Refuse versions that are not written, naming those that are."""
     for version in versions or ("none",):
-        if version not in VERSIONS:
+        if version not in ALL_VERSIONS:
             raise SeqoptError(
-                f"Pulseq version: got {version}, expected one of {', '.join(VERSIONS)}; choose one of them"
+                f"Pulseq version: got {version}, expected one of {', '.join(ALL_VERSIONS)}; choose one of them"
             )
 
 
@@ -46,13 +52,14 @@ def sequence_name(name: str, version: str) -> str:
 
 def find_sequence(folder: Path, name: str) -> Path | None:
     """The sequence of a design in its folder, the newest version that is there; None without one."""
-    return next((path for version in VERSIONS if (path := folder / sequence_name(name, version)).exists()), None)
+    return next((path for version in ALL_VERSIONS if (path := folder / sequence_name(name, version)).exists()), None)
 
 
+@uncollected
 def write_sequence(sequence: SequenceBuilder, path: Path, *, version: str = VERSIONS[0]) -> str:
     """Write a sequence to exactly ``path`` as Pulseq text, piece by piece; returns the MD5 of its signature.
 
-    Raises ``SeqoptError`` for a version other than 1.5.0 or 1.4.1.
+    Raises ``SeqoptError`` for a version other than 1.5.1, 1.5.0 or 1.4.1.
     """
     digest = hashlib.md5(usedforsecurity=False)
     pieces = sequence_text(sequence, version)
@@ -72,7 +79,8 @@ def sequence_bytes(sequence: SequenceBuilder, version: str) -> int:
 def sequence_text(sequence: SequenceBuilder, version: str) -> Iterator[bytes]:
     """All that the signature covers, piece by piece."""
     check_versions([version])
-    new = version == "1.5.0"
+    new = version != "1.4.1"
+    sequence = _as_played(sequence, version)
     for lines in (
         _head(sequence, version),
         *_blocks(sequence),
@@ -87,6 +95,15 @@ def sequence_text(sequence: SequenceBuilder, version: str) -> Iterator[bytes]:
     if sequence.shapes:
         yield b"\n# Sequence Shapes\n[SHAPES]\n\n"
         yield from printed(sequence.shapes)
+
+
+def _as_played(sequence: SequenceBuilder, version: str) -> SequenceBuilder:
+    """With the extensions that the version knows and the scanner's interpreter needs."""
+    segmented = sequence.scanner.plays_segments
+    if version == "1.5.1":
+        turned = with_rotations(sequence)
+        sequence = turned if turns_as_a_whole(turned) or not segmented else sequence
+    return with_segments(sequence) if segmented else sequence
 
 
 def _head(sequence: SequenceBuilder, version: str) -> list[str]:
@@ -195,13 +212,17 @@ def _without_ppm(sequence: SequenceBuilder, freq_ppm: float, phase_ppm: float, f
 
 
 def _extensions(sequence: SequenceBuilder) -> list[str]:
-    kinds = {name: place for place, name in enumerate(sequence.labels, start=1)}
+    names = [*sequence.labels, *(["ROTATIONS"] if sequence.rotations else [])]
+    kinds = {name: place for place, name in enumerate(names, start=1)}
     rows = [
         f"{number} {kinds[name]} {reference} {following}"
         for (name, reference, following), number in sequence.extensions.items()
     ]
     out = _section("EXTENSIONS", "id type ref next_id", rows)
-    for name, place in kinds.items():
-        out += ["", f"# id {name.removeprefix('LABEL').lower()} label", f"extension {name} {place}"]
+    for name in sequence.labels:
+        out += ["", f"# id {name.removeprefix('LABEL').lower()} label", f"extension {name} {kinds[name]}"]
         out += [f"{number} {value} {label}" for (value, label), number in sequence.labels[name].items()]
+    if sequence.rotations:
+        out += ["", "# id RotQuat0 RotQuatX RotQuatY RotQuatZ", f"extension ROTATIONS {kinds['ROTATIONS']}"]
+        out += [f"{number} {' '.join(f'{part:.12g}' for part in row)}" for row, number in sequence.rotations.items()]
     return out

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from seqopt.core import TrajectoryDesign
 from seqopt.errors import SeqoptError
-from seqopt.gradients.waveform import slew, worst_vector
+from seqopt.gradients.waveform import reach
 from seqopt.pulseq.builder import Event, SequenceBuilder
+from seqopt.pulseq.bulk import uncollected
 from seqopt.pulseq.calibration_scans import play_calibration, with_calibration_counters
 from seqopt.pulseq.events import COUNTERS, Events, Receiver
 from seqopt.pulseq.export import VERSIONS, write_sequence
@@ -44,6 +45,7 @@ def write_gre(design: TrajectoryDesign, path: Path, *, version: str = VERSIONS[0
     return replace(timing, md5=write_sequence(sequence, path, version=version))
 
 
+@uncollected
 def build_gre(design: TrajectoryDesign, style: ShotStyle | None = None) -> tuple[SequenceBuilder, SequenceTiming]:
     """The sequence that plays the design, for every version, and the timing it has.
 
@@ -67,9 +69,8 @@ def build_gre(design: TrajectoryDesign, style: ShotStyle | None = None) -> tuple
 
 def _refuse_illegal(design: TrajectoryDesign) -> None:
     scanner = design.scanner
-    amplitude = worst_vector(design.gradient_hz_per_m) / scanner.max_grad_hz_per_m
-    steepness = worst_vector(slew(design.gradient_hz_per_m, raster_s=scanner.grad_raster_s))
-    share = max(amplitude, steepness / scanner.max_slew_hz_per_m_per_s)
+    amplitude, steepness = reach(design.gradient_hz_per_m, raster_s=scanner.grad_raster_s)
+    share = max(amplitude / scanner.max_grad_hz_per_m, steepness / scanner.max_slew_hz_per_m_per_s)
     if share > 1 + 1e-6:
         raise SeqoptError(
             f"design {design.name} uses {share:.2f} times the gradient or slew limit of scanner {scanner.name}; "
@@ -98,6 +99,7 @@ def _build(design: TrajectoryDesign, plan: GrePlan, style: ShotStyle) -> Sequenc
         imaging = repetition >= dummies
         shot = repetition - dummies if imaging else repetition % design.shots
         for index, position in enumerate(positions):
+            events.sequence.begin_segment()
             events.add(plan.pulse.block_s, events.rf(pulse, phase, plan.pulse.select_hz_per_m * position), select)
             if plan.te_delay_s:
                 events.add(plan.te_delay_s)

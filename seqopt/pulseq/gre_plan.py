@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError, reject
 from seqopt.gradients.connection import Limits, Lobe, slice_lobe
-from seqopt.gradients.waveform import slew, worst_vector
+from seqopt.gradients.waveform import reach
 from seqopt.pulseq.calibration_scans import added_excitations, added_time_s
 from seqopt.pulseq.slice_selection import SlicePulse, slice_pulse
 from seqopt.pulseq.timing import SequenceTiming, check_adc, pause, slice_pauses, start_s
@@ -211,11 +211,8 @@ def _slice_corners(design: TrajectoryDesign, rephase_per_m: float, spoil_per_m: 
     z = np.zeros(edges)
     z[: opens + 1] = first.edges_hz_per_m()
     z[closes:] += last.edges_hz_per_m()
-    whole = np.concatenate([design.gradient_hz_per_m, np.broadcast_to(z[:, None], (design.shots, edges, 1))], axis=2)
-    share = max(
-        worst_vector(whole) / scanner.max_grad_hz_per_m,
-        worst_vector(slew(whole, raster_s=raster)) / scanner.max_slew_hz_per_m_per_s,
-    )
+    amplitude, steepness = reach(design.gradient_hz_per_m, raster_s=raster, along_z_hz_per_m=z, vector=limits.vector)
+    share = max(amplitude / scanner.max_grad_hz_per_m, steepness / scanner.max_slew_hz_per_m_per_s)
     if share > 1 + 1e-6:
         raise SeqoptError(
             f"design {design.name} uses {share:.2f} times the gradient or slew limit of scanner {scanner.name} with "
@@ -243,6 +240,7 @@ def _tr_pause(protocol: Protocol, min_tr_s: float, block_s: float) -> float:
 
 def _k_at_end(design: TrajectoryDesign) -> FloatArray:
     """(shots, 2) k where the waveform ends: start plus its exact integral."""
-    inner = design.gradient_hz_per_m[:, 1:] + design.gradient_hz_per_m[:, :-1]
-    end: FloatArray = design.k_start_per_m + inner.sum(axis=1) * design.scanner.grad_raster_s / 2
+    gradient = design.gradient_hz_per_m
+    whole = np.einsum("sed->sd", gradient) - (gradient[:, 0] + gradient[:, -1]) / 2  # several times faster than sum()
+    end: FloatArray = design.k_start_per_m + whole * design.scanner.grad_raster_s
     return end

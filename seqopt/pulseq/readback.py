@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
+from seqopt.pulseq.bulk import uncollected
 from seqopt.pulseq.played import Excitation, Readout
 from seqopt.pulseq.played_gradients import PlayedGradients, extension_list
 from seqopt.pulseq.played_rf import PlayedRf, Pulse
@@ -44,7 +45,7 @@ class PlayedSequence:
         self.durations_s = self._durations()
         self.starts_s = np.concatenate([[0.0], np.cumsum(self.durations_s)])
         """(blocks + 1,) start of each block, then the end."""
-        totals = np.array([self.gradients.total_moment_of(key) for key in self.gradients.keys])
+        totals = self.gradients.total_moments()
         self.moments_per_m = np.concatenate([np.zeros((1, 3)), np.cumsum(totals[self.gradients.key_numbers], axis=0)])
         """(blocks + 1, 3) gradient moment from the start of the file to each block's start, then to the end."""
         self.excitations: list[Excitation] = []
@@ -149,31 +150,36 @@ class PlayedSequence:
         local: dict[tuple[int, int], FloatArray] = {}
         lists: dict[int, list[tuple[str, int]]] = {}
         pulses: dict[tuple[int, int], Pulse] = {}
+        timings: dict[
+            tuple[int, float, float], int
+        ] = {}  # ADCs that differ in phase or frequency take the same samples
+        timing = {n: timings.setdefault((adc.samples, adc.dwell_s, adc.delay_s), n) for n, adc in self.file.adc.items()}
         offset = np.zeros(3)
-        numbers = self.gradients.key_numbers.tolist()
         events = self.file.blocks[:, [2, 6, 7]]
+        blocks = np.flatnonzero(events.any(axis=1))
         sampled = 0
-        for block in np.flatnonzero(events.any(axis=1)).tolist():
-            rf, adc, entry = events[block].tolist()
+        for block, key, (rf, adc, entry) in zip(
+            blocks.tolist(), self.gradients.key_numbers[blocks].tolist(), events[blocks].tolist(), strict=True
+        ):
             if entry:
                 if entry not in lists:
                     lists[entry] = extension_list(self.file, entry)
                 self._apply_labels(block, lists[entry], labels)
-            key = numbers[block]
             if rf:
                 if (rf, key) not in pulses:
                     pulses[rf, key] = self._rf.pulse(rf, self.gradients.keys[key], self.gradients)
                 offset = self._excite(block, pulses[rf, key], offset)
             if adc:
-                if (key, adc) not in local:
+                place = key, timing[adc]
+                if place not in local:
                     sampled += self.file.adc[adc].samples
                     if sampled > MAX_DISTINCT_SAMPLES:
                         raise SeqoptError(
                             f"{self.file.path}: more than {MAX_DISTINCT_SAMPLES} distinct ADC samples up to block "
                             f"{block + 1}; no interpreter holds them"
                         )
-                    local[key, adc] = self.gradients.moment_at_samples(self.gradients.keys[key], adc)
-                self._read(block, self.file.adc[adc], labels, local[key, adc], offset)
+                    local[place] = self.gradients.moment_at_samples(self.gradients.keys[key], timing[adc])
+                self._read(block, self.file.adc[adc], labels, local[place], offset)
 
     def _read(self, block: int, adc: AdcEvent, labels: dict[str, int], local: FloatArray, offset: FloatArray) -> None:
         self.readouts.append(
@@ -228,6 +234,7 @@ class PlayedSequence:
                     self.label_history.append((block, word, label, int(value)))
 
 
+@uncollected
 def read_sequence(path: Path) -> PlayedSequence:
     """Read and play a Pulseq text file, 1.3.1 to 1.5.1.
 

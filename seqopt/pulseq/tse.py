@@ -63,6 +63,7 @@ class _Trains:
         centre = self.design.geometry.matrix[1] // 2
         excite = events.rf(self.excite, 0.0, plan.excite.select_hz_per_m * position)
         refocus = events.rf(self.refocus, np.pi / 2, plan.refocus.select_hz_per_m * position)
+        events.sequence.begin_segment()
         events.add(plan.excite.block_s, excite, self.select["excite"])
         events.add(plan.first.block_s, *self._lobes("first", 0))
         for echo, line in enumerate(lines):

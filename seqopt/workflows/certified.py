@@ -16,7 +16,7 @@ from seqopt.core import Certificate, MaskDesign, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.pulseq.builder import SequenceBuilder
 from seqopt.pulseq.certificate import certify
-from seqopt.pulseq.export import VERSIONS, sequence_name, write_sequence
+from seqopt.pulseq.export import ALL_VERSIONS, VERSIONS, sequence_name, write_sequence
 from seqopt.pulseq.timing import SequenceTiming
 from seqopt.workflows.store import replacing, write_text
 
@@ -58,9 +58,9 @@ def write_certified(
     version, certificate_v<version>.json of another.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [known for known in VERSIONS if known in versions]
+    wanted = [known for known in ALL_VERSIONS if known in versions]
     sequence, timing = build(one)  # may refuse: until then what lies in the folder stays
-    stale = {name for version in VERSIONS for name in _names(one.name, version, newest=False)}
+    stale = {name for version in ALL_VERSIONS for name in _names(one.name, version, newest=False)}
     for earlier in stale | {"certificate.json"}:
         (folder / earlier).unlink(missing_ok=True)
     certificates: list[Certificate] = []

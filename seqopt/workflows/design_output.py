@@ -88,7 +88,7 @@ def _export(request: DesignRequest, folder: Path, one: TrajectoryDesign, outcome
         sequence=written.sequence,
         header=f"{one.name}.mrd",
         seq_md5=timing.md5,
-        seq_md5_v1_4_1=written.other_md5.get("1.4.1", ""),
+        seq_md5_v1_4_1=" ".join(written.other_md5.values()),
         seqopt_version=metadata.version("seqopt"),
     )
     write_text(folder / "recon.toml", recon_toml(config))

@@ -8,7 +8,7 @@ from seqopt.core import Certificate, MaskDesign, TrajectoryDesign
 from seqopt.pulseq.builder import SequenceBuilder
 from seqopt.pulseq.calibration_scans import planned_calibration
 from seqopt.pulseq.cartesian import build_mask
-from seqopt.pulseq.export import sequence_bytes, sequence_name
+from seqopt.pulseq.export import VERSIONS, sequence_bytes, sequence_name
 from seqopt.pulseq.gre import build_gre
 from seqopt.pulseq.shapes import printed
 from seqopt.pulseq.timing import SequenceTiming
@@ -101,7 +101,8 @@ def _dry_run(
         rows.append(("nerve stimulation", "not computed: the profile has no model", "-"))
     for version in request.pulseq_versions:
         size = sequence_bytes(sequence, version)
-        rows.append((sequence_name(design.name, version), _mb(size), _mb(size + learned.bytes)))
+        plain = size if version in VERSIONS else sequence_bytes(sequence, VERSIONS[0])  # learned shots are distinct
+        rows.append((sequence_name(design.name, version), _mb(size), _mb(plain + learned.bytes)))
     samples = sum(shape.samples for shape in sequence.shapes)
     rows.append(("memory for shapes", _mb(_WORD * samples), _mb(_WORD * (samples + learned.samples))))
     return DryRun(rows=(*rows, *_receiver_rows(request, design, timing)), certificate=certificate, known=known)

@@ -40,7 +40,7 @@ def write_mask_files(
     config = replace(
         recon_config(request, outcome, timing),
         sequence=written.sequence,
-        seq_md5_v1_4_1=written.other_md5.get("1.4.1", ""),
+        seq_md5_v1_4_1=" ".join(written.other_md5.values()),
     )
     write_text(out / "recon.toml", recon_toml(config))
     watch("write", 1, 3, "report")

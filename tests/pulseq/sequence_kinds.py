@@ -168,6 +168,77 @@ def free_induction(path: Path) -> Path:
     return _write(seq, path, None)
 
 
+def labelled_gre(path: Path, *, lines: int = 8, slices: int = 2) -> Path:
+    """As Pulseq's gre_label example: only REV is set before the first readout, LIN and SLC count up from nothing."""
+    limits = system()
+    seq = pp.Sequence(limits)
+    rf, gz, gzr = _sinc(limits, 10, "excitation")
+    gx, adc = _read(limits, 32)
+    gx_pre = pp.make_trapezoid("x", area=-gx.area / 2, duration=1e-3, system=limits)
+    gz_re = pp.make_trapezoid("z", area=gzr.area, duration=1e-3, system=limits)
+    spoil = [pp.make_trapezoid(axis, area=800.0, duration=2e-3, system=limits) for axis in "xz"]
+    seq.add_block(pp.make_label("REV", "SET", 1))
+    count = 0
+    for index in range(slices):
+        rf.freq_offset = gz.amplitude * 5e-3 * (index - (slices - 1) / 2)
+        for line in range(lines):
+            phase = np.radians(117 * count * (count + 1) / 2 % 360)
+            rf.phase_offset, adc.phase_offset = phase - 2 * np.pi * rf.freq_offset * rf.center, phase
+            area = (line - lines // 2) / FOV_M
+            seq.add_block(rf, gz)
+            seq.add_block(gx_pre, pp.make_trapezoid("y", area=area, duration=1e-3, system=limits), gz_re)
+            seq.add_block(gx, adc)
+            labels = [pp.make_label("LIN", "INC", 1)]
+            if line == lines - 1:
+                labels = [pp.make_label("LIN", "SET", 0), pp.make_label("SLC", "INC", 1)]
+            seq.add_block(*spoil, pp.make_trapezoid("y", area=-area, duration=2e-3, system=limits), *labels)
+            count += 1
+    te = pp.calc_duration(rf, gz) - (rf.delay + rf.center) + 1e-3 + pp.calc_duration(gx) / 2
+    return _write(seq, path, te, MatrixSize=[32, lines])
+
+
+def labelled_epi(path: Path, *, lines: int = 8, slices: int = 2, repetitions: int = 2) -> Path:
+    """As Pulseq's epi_label example: navigators, labels set where they are first needed, SLC and REP counted up."""
+    limits, seq = system(), pp.Sequence(system())
+    rf, gz, gzr = _sinc(limits, 90, "excitation")
+    gx, adc = _read(limits, 16)
+    back, _ = _read(limits, 16)
+    back.amplitude = -gx.amplitude
+    reads = (gx, back)
+    blip = pp.make_trapezoid("y", area=-1 / FOV_M, duration=4e-4, system=limits)
+    pre = [
+        pp.make_trapezoid("x", area=-gx.area / 2, duration=8e-4, system=limits),
+        pp.make_trapezoid("z", area=gzr.area, duration=8e-4, system=limits),
+    ]
+    first = pp.make_trapezoid("y", area=lines / 2 / FOV_M, duration=8e-4, system=limits)
+    spoil = pp.make_trapezoid("z", area=2000.0, duration=3e-3, system=limits)
+
+    def label(name: str, value: int, kind: str = "SET") -> Any:
+        return pp.make_label(name, kind, value)
+
+    for _ in range(repetitions):
+        seq.add_block(pp.make_trigger("physio1", duration=2e-3), label("SLC", 0))
+        for index in range(slices):
+            rf.freq_offset = gz.amplitude * 5e-3 * (index - (slices - 1) / 2)
+            rf.phase_offset = -2 * np.pi * rf.freq_offset * rf.center
+            seq.add_block(rf, gz)
+            seq.add_block(*pre, label("NAV", 1), label("LIN", lines // 2))
+            for navigator in range(3):
+                odd = navigator % 2
+                seq.add_block(reads[odd], adc, label("REV", odd), label("SEG", odd), label("AVG", navigator // 2))
+                if navigator < 2:
+                    seq.add_block(pp.make_delay(pp.calc_duration(blip)))
+            seq.add_block(first, label("LIN", 0), label("NAV", 0), label("AVG", 0))
+            for line in range(lines):
+                odd = (line + 1) % 2
+                seq.add_block(label("REV", odd), label("SEG", odd))
+                seq.add_block(reads[odd], adc)
+                seq.add_block(blip, label("LIN", 1, "INC"))
+            seq.add_block(spoil, pp.make_delay(0.1), label("SLC", 1, "INC"))
+        seq.add_block(label("REP", 1, "INC"))
+    return _write(seq, path, None, MatrixSize=[16, lines])
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "spin echo": spin_echo,
     "turbo spin echo": turbo_spin_echo,
@@ -175,4 +246,6 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "balanced SSFP": balanced_ssfp,
     "centre-out": centre_out,
     "free induction": free_induction,
+    "labelled GRE": labelled_gre,
+    "labelled EPI": labelled_epi,
 }

@@ -230,10 +230,33 @@ def test_unequal_adcs_rf_with_adc_and_missing_labels_are_found(tmp_path):
     assert {"timing.adc_equal", "timing.rf_and_adc_apart", "imaging.labels"} <= failed(tmp_path / "a.seq")
 
 
-def test_a_counter_that_the_first_block_does_not_set_is_found(gre, out):
-    text = gre.read_text()
-    first = rows(text, "BLOCKS")[0]
-    assert failed(edit_row(gre, "BLOCKS", 0, {7: 0}, out=out)) == {"imaging.labels"}, first
+def test_a_counter_that_the_first_block_does_not_set_is_told_and_no_fault(gre, out):
+    certificate = certify(edit_row(gre, "BLOCKS", 0, {7: 0}, out=out), paper_scanner())
+    assert certificate.holds, certificate.failures
+    assert any("LIN not SET in the first block" in text for text in certificate.not_checked)
+    assert not any("first block" in text for text in certify(gre, paper_scanner()).not_checked)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("9 7 LIN", "9 -1 LIN", "LIN is -1 at readout 8"),
+        ("9 7 LIN", "9 65536 LIN", "LIN is 65536 at readout 8"),
+        ("9 7 LIN", "9 2 REV", "REV is 2 at readout 8"),
+    ],
+)
+def test_a_label_that_no_header_can_hold_is_found(gre, out, old, new, where):
+    checks = certify(edit_text(gre, old, new, out=out), paper_scanner()).checks
+    [check] = [check for check in checks if check.name == "imaging.labels"]
+    assert not check.held
+    assert where in check.where
+
+
+def test_a_flag_that_is_incremented_is_found(gre, out):
+    counted = edit_text(gre, "extension LABELSET", "extension LABELINC", out=out)
+    flag = edit_text(counted, "9 7 LIN", "9 1 NAV", out=out)
+    [check] = [check for check in certify(flag, paper_scanner()).checks if check.name == "imaging.labels"]
+    assert check.where == "the flag NAV is incremented"
 
 
 def test_an_unequal_spoiler_is_found(gre, out):
@@ -251,7 +274,7 @@ def test_another_design_s_file_is_found(good, design, change):
 
 def test_a_path_that_crosses_zero_again_still_has_its_echo_at_te(design, change, tmp_path):
     """Out and back: k = 0 at the echo sample and at a second one."""
-    from seqopt.gradients.waveform import moment_matrix, sample_times
+    from seqopt.gradients.waveform import k_at, sample_times
     from seqopt.pulseq.gre import write_gre
 
     edges, raster = design.gradient_hz_per_m.shape[1], design.scanner.grad_raster_s
@@ -260,7 +283,7 @@ def test_a_path_that_crosses_zero_again_still_has_its_echo_at_te(design, change,
     gradient = np.zeros_like(design.gradient_hz_per_m)
     gradient[..., 0] = gradient[..., 1] = wave
     times = sample_times(design.samples, dwell_s=design.dwell_s, adc_start_s=design.adc_start_edge * raster)
-    k = np.einsum("ne,sed->snd", moment_matrix(times, edges=edges, raster_s=raster), gradient)
+    k = k_at(times, gradient, raster_s=raster)
     start = -k[:, 200]
     moved = change(design, echo_sample=200, gradient_hz_per_m=gradient, k_start_per_m=start, k_per_m=k + start[:, None])
     write_gre(moved, tmp_path / "a.seq")

@@ -10,6 +10,7 @@ from seqfiles import cartesian_gre, edit_row, edit_text, rows
 from seqopt.pulseq.certificate import certify
 from seqopt.pulseq.checks_imaging import imaging_checks
 from seqopt.pulseq.readback import read_sequence
+from seqopt.pulseq.readout_table import ReadoutTable
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def out(tmp_path):
 
 
 def checks(path):
-    return {check.name: check for check in imaging_checks(read_sequence(path))[0]}
+    return {check.name: check for check in imaging_checks(ReadoutTable.of(read_sequence(path)))[0]}
 
 
 def failed(path):
@@ -42,7 +43,7 @@ def test_k_at_each_sample_is_that_of_pypulseq(kind, out):
 
 
 def test_what_does_not_apply_is_said_and_not_checked(out):
-    found, skipped = imaging_checks(read_sequence(kinds.free_induction(out)))
+    found, skipped = imaging_checks(ReadoutTable.of(read_sequence(kinds.free_induction(out))))
     assert {check.name for check in found}.isdisjoint({"imaging.k_extent", "imaging.echo", "imaging.receiver_phase"})
     text = " ".join(skipped)
     for words in ("spectroscopy", "EchoTime", "receiver phase", "train", "REF"):
@@ -171,14 +172,3 @@ def test_reference_lines_must_be_neighbours_about_the_centre(out):
     assert not failed(labelled(out, marked(2, 3, 4)))
     assert "leave out LIN 3" in checks(labelled(out, marked(2, 4)))["imaging.reference"].where
     assert "nearer to k = 0" in checks(labelled(out, marked(0, 1)))["imaging.reference"].where
-
-
-def test_a_counter_that_does_not_start_at_zero_is_found(out):
-    path = cartesian_gre(out)
-    label = rows(path.read_text(), "EXTENSIONS")
-    assert label
-    text = path.read_text()
-    first = next(line for line in text.split("\n") if line.strip().endswith("0 SLC"))
-    found = checks(edit_text(path, first, first.replace("0 SLC", "2 SLC"), out=out))["imaging.labels"]
-    assert not found.held
-    assert found.where == "SLC starts at 2, block 1"

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pypulseq as pp
@@ -70,6 +71,25 @@ def test_the_noise_readout_has_the_adc_of_imaging_and_no_gradient_before_it(good
     assert (noise.samples, noise.dwell_s) == (image.samples, image.dwell_s)
     assert noise.excitation is None
     assert np.abs(noise.local_moment_per_m).max() == 0
+
+
+def test_slice_positions_are_told_in_the_order_of_their_label_and_where_the_pulses_are(good, design):
+    played = read_sequence(good)
+    positions = [float(part) for part in played.definitions["SlicePositions"].split()]
+    gap, thickness = (float(played.definitions[name]) for name in ("SliceGap", "SliceThickness"))
+    assert positions == pytest.approx([-(gap + thickness) / 2, (gap + thickness) / 2])
+    for readout in imaging(played):
+        pulse = readout.excitation
+        assert pulse.freq_hz / pulse.gradient_hz_per_m[2] == pytest.approx(positions[readout.labels["SLC"]], abs=1e-6)
+
+
+@pytest.mark.parametrize(("slices", "told"), [(1, False), (24, True), (80, False)])
+def test_slice_positions_are_left_out_for_one_slice_and_where_a_line_would_be_too_long(slices, told, design, tmp_path):
+    geometry = replace(design.geometry, slices=slices)
+    write_gre(replace(design, geometry=geometry), tmp_path / "a.seq")
+    text = (tmp_path / "a.seq").read_text()
+    assert ("SlicePositions" in text) is told
+    assert max(map(len, text.splitlines())) <= 254
 
 
 def test_every_counter_is_set_to_zero_in_the_first_block(good):
@@ -164,7 +184,7 @@ def test_a_time_that_does_not_fit_states_the_shortest_in_ms(design, change, fiel
 @pytest.mark.parametrize(
     ("part", "fields", "saying"),
     [
-        ("protocol", {"flip_rad": np.pi, "rf_duration_s": 5e-4}, "longer RF pulse or a smaller flip"),
+        ("protocol", {"flip_rad": np.pi / 2, "rf_duration_s": 6e-4}, "longer RF pulse or a smaller flip"),
         ("geometry", {"slice_thickness_m": 5e-4}, "thicker slice"),
         ("geometry", {"slices": 600}, "fewer slices"),
         ("scanner", {"adc_dead_time_s": 2e-4}, "dead time"),
@@ -235,7 +255,7 @@ def _on(scanner, base):
     """Spokes on another scanner's raster: the same integral, drawn anew."""
     from dataclasses import replace
 
-    from seqopt.gradients.waveform import moment_matrix, sample_times
+    from seqopt.gradients.waveform import k_at, sample_times
 
     raster, samples, dwell, ramp = scanner.grad_raster_s, base.samples, 10e-6, 60
     body = round(samples * dwell / raster)
@@ -245,7 +265,7 @@ def _on(scanner, base):
     axis = np.array([[1.0, 0.0], [0.0, 1.0]])
     gradient = speed * envelope[None, :, None] * axis[:, None]
     times = sample_times(samples, dwell_s=dwell, adc_start_s=ramp * raster)
-    k = np.einsum("ne,sed->snd", moment_matrix(times, edges=edges, raster_s=raster), gradient)
+    k = k_at(times, gradient, raster_s=raster)
     start = -k[:, samples // 2]
     return replace(
         base, scanner=scanner, dwell_s=dwell, adc_start_edge=ramp, gradient_hz_per_m=gradient,

@@ -78,6 +78,51 @@ def test_refocusing_negates_k_and_labels_accumulate(tmp_path):
     assert played.pulses[1].flip_rad == pytest.approx(np.pi, rel=1e-4)
 
 
+def mprage(path, *, lines=6, partitions=4):
+    """As Pulseq's MPRAGE: y and z encode in the block of the ADC and rewind in that of the next pulse, under it."""
+    limits = system()
+    seq = pp.Sequence(limits)
+    read = pp.make_trapezoid("x", amplitude=1e5, flat_time=1.6e-3, delay=4e-4, system=limits)
+    back = pp.make_trapezoid("x", area=-read.area / 2, duration=1.2e-3, system=limits)
+    for partition in range(partitions):
+        for line in range(lines):
+            phase = np.radians(117 * line * (line + 1) / 2 % 360)
+            rf = pp.make_block_pulse(
+                0.2, duration=4e-4, delay=2e-4, use="excitation", phase_offset=phase, system=limits
+            )
+            adc = pp.make_adc(32, dwell=5e-5, delay=4e-4 + read.rise_time, phase_offset=phase, system=limits)
+            areas = {"y": (line - lines / 2) / 0.2, "z": (partition - partitions / 2) / 0.2}
+            encode = [
+                pp.make_trapezoid(axis, area=area + 1, duration=4e-4, system=limits) for axis, area in areas.items()
+            ]
+            rewind = [
+                pp.make_trapezoid(axis, area=-area - 1, duration=1e-3, system=limits) for axis, area in areas.items()
+            ]
+            seq.add_block(rf, back, *(rewind if line else []))
+            seq.add_block(read, adc, *encode, pp.make_label("LIN", "SET", line), pp.make_label("PAR", "SET", partition))
+    seq.write(str(path), check_timing=False)
+    return path
+
+
+def test_encodings_under_pulses_and_readouts_give_pypulseq_s_k_space_in_every_combination(tmp_path):
+    path = mprage(tmp_path / "mprage.seq")
+    sequence = pp.Sequence()
+    sequence.read(str(path))
+    theirs, _, centres, _, times = sequence.calculate_kspace()
+    played = read_sequence(path)
+    assert np.abs(np.concatenate([r.k_per_m for r in played.readouts]).T - theirs).max() * 0.2 < 1e-3
+    assert np.allclose([pulse.centre_s for pulse in played.excitations], centres, atol=1e-9)
+    assert np.allclose(np.concatenate([r.times_s for r in played.readouts]), times, atol=1e-9)
+    assert len({id(readout.local_moment_per_m) for readout in played.readouts}) == 24
+    assert [(r.labels["PAR"], r.labels["LIN"]) for r in played.readouts] == [(p, n) for p in range(4) for n in range(6)]
+
+
+def test_a_readout_that_differs_in_phase_alone_shares_its_moments(tmp_path):
+    played = read_sequence(cartesian_gre(tmp_path / "gre.seq"))
+    assert len({readout.phase_rad for readout in played.readouts}) > 1
+    assert len({id(readout.local_moment_per_m) for readout in played.readouts}) == 1
+
+
 def test_rf_phase_is_given_at_the_centre(tmp_path, good):
     played = read_sequence(good)
     pulse, event = played.excitations[0], next(iter(played.file.rf.values()))
