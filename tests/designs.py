@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqopt.core import Geometry, Protocol, Scanner, TrajectoryDesign
-from seqopt.gradients.waveform import moment_matrix, sample_times
+from seqopt.gradients.waveform import k_at, sample_times
 from seqopt.sampling.initial import InitialPath, Readouts, initial_trajectories
 from seqopt.units import mt_per_m_to_hz_per_m, t_per_m_per_s_to_hz_per_m_per_s
 
@@ -60,7 +60,7 @@ def radial_design(
     normal = np.stack([-np.sin(angle), np.cos(angle)], -1)
     gradient = speed * envelope[None, :, None] * axis[:, None] + sideways[None, :, None] * normal[:, None]
     times = sample_times(samples, dwell_s=dwell_s, adc_start_s=ramp * raster)
-    integral = np.einsum("ne,sed->snd", moment_matrix(times, edges=edges, raster_s=raster), gradient)
+    integral = k_at(times, gradient, raster_s=raster)
     echo = samples // 2
     start = -integral[:, echo]
     k = integral + start[:, None]

@@ -179,6 +179,7 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
 _PASSED_ON = (
     *("images", "coils", "snr", "seed", "device", "resume", "overwrite"),
     *("task", "calibration", "per_step", "candidates", "swaps", "network", "inner", "contrast"),
+    *("limit_pns", "avoid_resonances"),
 )
 
 

@@ -50,9 +50,9 @@ class Protocol:
                     expected="0.00001..30 s",
                     remedy="was it given in ms where seconds are due, or the other way round?",
                 )
-        if not 0.0 < self.flip_rad <= np.pi:
+        if not 0.0 < self.flip_rad <= np.pi / 2 + 1e-9:  # larger ones are refocusing pulses to readers of Pulseq 1.4
             raise reject(
-                "flip angle", got=f"{np.degrees(self.flip_rad):g} degrees", expected="0..180", remedy="give degrees"
+                "flip angle", got=f"{np.degrees(self.flip_rad):g} degrees", expected="0..90", remedy="give degrees"
             )
         if not 1 <= self.adc_segments <= MOST_SEGMENTS:
             raise reject(

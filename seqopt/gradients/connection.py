@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +23,18 @@ from seqopt.gradients.spline_newton import SplineProgram
 _SMOOTHING = 1e-3  # weight of the mean squared slew beside the largest: makes the waveform unique
 _SLACK = 1e-6  # of the limits, for the last digits of the solver
 _LONGEST = 20_000  # rasters
-_HARDEST = 4  # shots that alone decide on the duration; the others are checked at the end
+_HARDEST = 2  # shots that alone decide on the duration; the others are checked at the end
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a waveform may use, as the length of (x, y, z)."""
+    """What a waveform may use, as the length of (x, y, z) or on each axis."""
 
     grad_hz_per_m: float
     slew_hz_per_m_per_s: float
     raster_s: float
+    vector: bool = True
 
     @classmethod
     def of(cls, scanner: Scanner) -> Limits:
@@ -41,6 +43,7 @@ class Limits:
             grad_hz_per_m=scanner.margin * scanner.max_grad_hz_per_m,
             slew_hz_per_m_per_s=scanner.margin * scanner.max_slew_hz_per_m_per_s,
             raster_s=scanner.grad_raster_s,
+            vector=scanner.oblique == "vector",
         )
 
     def derated(self, slew_share: float) -> Limits:
@@ -101,6 +104,8 @@ def leftover(lobe: Lobe, limits: Limits) -> tuple[FloatArray, FloatArray] | None
     slew = 1.0 - (np.diff(z) / limits.raster_s / limits.slew_hz_per_m_per_s) ** 2
     if min(grad.min(), slew.min()) < 1e-4:
         return None
+    if not limits.vector:
+        return np.ones(len(grad)), np.ones(len(slew))
     return np.sqrt(grad), np.sqrt(slew)
 
 
@@ -139,6 +144,29 @@ def connect_within(
     return found if found is not None and found.share.max() <= 1.0 else None
 
 
+class _Tried(NamedTuple):
+    """The share of the limits that some number of rasters asks for."""
+
+    rasters: int
+    share: float
+
+
+def _next(tried: list[_Tried], low: int, otherwise: int, high: int) -> int:
+    """Between two bounds, where the share is 1 by its last two values: a power of the rasters, the square by one alone.
+
+    Rounded to the side of 1 that the last value does not lie on, so that the bounds close from both sides.
+    """
+    last, before = tried[-1], tried[-2] if len(tried) > 1 else None
+    if not 0.0 < last.share < np.inf:
+        return min(max(otherwise, low + 1), high - 1)
+    power = 2.0
+    if before is not None and 0.0 < before.share < np.inf and before.rasters != last.rasters:
+        power = math.log(before.share / last.share) / math.log(last.rasters / before.rasters)
+    aim: float = last.rasters * last.share ** (1.0 / max(power, 0.5))
+    whole = math.floor(aim) if last.share <= 1.0 else math.ceil(aim)
+    return min(max(whole, low + 1), high - 1)
+
+
 class _Search:
     """The least share of the limits for a number of rasters."""
 
@@ -148,37 +176,46 @@ class _Search:
 
     def shortest(self, least: int) -> Connection:
         """The connection in the fewest rasters, at least ``least``, in which all shots arrive."""
-        rasters = max(least, self._guess())
-        while (whole := self.solve(rasters)) is None:
-            rasters = self._longer(rasters)
-        low = least - 1
+        least = self._slice_alone(least)
+        guess = self._guess()
+        hardest = np.argsort(-guess, kind="stable")[:_HARDEST]
+        low, rasters = _Tried(least - 1, np.inf), max(least, min(int(guess.max()), _LONGEST + 1))
         while True:  # once, unless a shot that looked easy is not
-            hardest = np.argsort(-whole.share, kind="stable")[:_HARDEST]
-            low, rasters = self._bisect(hardest, low, whole.lobe.rasters, float(whole.share.max()))
-            if rasters == whole.lobe.rasters:
-                return whole
-            found = self.solve(rasters)
+            low, fewest = self._bracket(hardest, low, rasters)
+            found = self.solve(fewest)
             assert found is not None
             if found.share.max() <= 1.0:
                 return found
-            low, whole = rasters, found
+            low, rasters = _Tried(fewest, float(found.share.max())), math.ceil(1.02 * fewest)
+            hardest = np.argsort(-found.share, kind="stable")[:_HARDEST]
 
-    def _bisect(self, shots: IntArray, low: int, rasters: int, share: float) -> tuple[int, int]:
-        """(too few, fewest) rasters for some shots, from what ``rasters`` ask; the share falls as their square."""
-        high: int | None = None
+    def _bracket(self, shots: IntArray, low: _Tried, first: int) -> tuple[_Tried, int]:
+        """(too few, fewest) rasters for some shots, from a guess; none in between is left untried."""
+        high: _Tried | None = None
+        tried: list[_Tried] = []
+        aim = first
         while True:
-            low, high = (low, rasters) if share <= 1.0 else (max(low, rasters), high)
-            if high is not None and high - low <= 1:
-                return low, high
-            if not np.isfinite(share):
-                aim = self._longer(rasters)
+            found = self.solve(aim, shots, decide=True)
+            tried.append(_Tried(aim, np.inf if found is None else float(found.share.max())))
+            low, high = (low, tried[-1]) if tried[-1].share <= 1.0 else (max(low, tried[-1]), high)
+            if high is None:
+                aim = _next(tried, low.rasters, self._longer(low.rasters), low.rasters * 2)
+            elif high.rasters - low.rasters <= 1:
+                return low, high.rasters
             else:
-                aim = math.ceil(rasters * math.sqrt(share) - (share <= 1.0) * 1e-9)
-            rasters = max(aim, low + 1) if high is None else min(max(aim, low + 1), high - 1)
-            if rasters > _LONGEST:
-                self._longer(rasters)
-            found = self.solve(rasters, shots)
-            share = np.inf if found is None else float(found.share.max())
+                middle = (low.rasters + high.rasters) // 2
+                aim = middle if len(tried) % 6 == 5 else _next(tried, low.rasters, middle, high.rasters)
+
+    def _slice_alone(self, least: int) -> int:
+        """The fewest rasters, at least ``least``, that the lobe along the slice leaves something of."""
+        low, high = least - 1, least
+        while leftover(slice_lobe(self.area, high, self.derated), self.derated) is None:
+            low, high = high, self._longer(high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            room = leftover(slice_lobe(self.area, middle, self.derated), self.derated)
+            low, high = (middle, high) if room is None else (low, middle)
+        return high
 
     @staticmethod
     def _longer(rasters: int) -> int:
@@ -189,14 +226,19 @@ class _Search:
             )
         return math.ceil(1.2 * rasters)
 
-    def _guess(self) -> int:
-        """Rasters of a triangle as long as the farthest end and the slice's moment."""
-        reach = math.hypot(float(np.abs(self.ends).max()), self.area)
-        by_slew = 2.0 * math.sqrt(reach / self.derated.slew_hz_per_m_per_s)
-        return math.ceil(1.2 * max(by_slew, reach / self.limits.grad_hz_per_m) / self.limits.raster_s) + 4
+    def _guess(self) -> FloatArray:
+        """(shots,) rasters of a ramp to the end's gradient and of a triangle for what it leaves of way and slice."""
+        slew, raster = self.derated.slew_hz_per_m_per_s, self.limits.raster_s
+        end, speed = self.ends.mean(axis=1), np.diff(self.ends, axis=1)[:, 0] / raster
+        left = np.hypot(np.abs(end - speed * np.abs(speed) / (2 * slew)), self.area)
+        triangle = np.maximum(2.0 * np.sqrt(left / slew), left / self.limits.grad_hz_per_m)
+        return np.asarray(np.ceil((np.abs(speed) / slew + triangle) / raster) + 4.0)
 
-    def solve(self, rasters: int, shots: IntArray | None = None) -> Connection | None:
-        """The gentlest waveforms over so many rasters; None where the slice alone needs longer."""
+    def solve(self, rasters: int, shots: IntArray | None = None, *, decide: bool = False) -> Connection | None:
+        """The gentlest waveforms over so many rasters; None where the slice alone needs longer.
+
+        To ``decide`` whether the rasters suffice, they are found as well as that takes.
+        """
         ends = self.ends if shots is None else self.ends[shots]
         lobe = slice_lobe(self.area, rasters, self.derated)
         free = leftover(lobe, self.derated)
@@ -219,6 +261,7 @@ class _Search:
                 share=True,
             ),
             gap=1e-5,
+            decide=decide,
         )
         first = np.diff(solution.coefficients, axis=1)
         second = steepness * np.abs(np.diff(first, axis=1)) / slew

@@ -41,14 +41,15 @@ class SplineSolution:
     """(iterations, shots) gap; NaN once a shot is done."""
 
 
-def minimise(program: SplineProgram, *, gap: float, most: int = 60) -> SplineSolution:
+def minimise(program: SplineProgram, *, gap: float, most: int = 60, decide: bool = False) -> SplineSolution:
     """Solve until every shot's duality gap is below ``gap`` or 1e-8 of its objective, or ``most`` steps are done.
 
+    To ``decide`` whether a share is above 1 it need be known no better than a tenth of how far it lies from 1.
     The caller judges what comes back: an impossible program ends with a large violation and not with an error.
     """
     equations = Equations(program)
     shots = len(program.linear)
-    best = _Best(equations)
+    best = _Best(equations, decide)
     state, active = equations.start(), np.arange(shots)
     history: list[FloatArray] = []
     while len(history) < most and len(active):
@@ -57,24 +58,27 @@ def minimise(program: SplineProgram, *, gap: float, most: int = 60) -> SplineSol
         history.append(np.full(shots, np.nan))
         history[-1][active] = gaps
         going = best.take(active, state, gaps, equations, residual, gap)
-        active, state, equations = active[going], state.kept(going), equations.kept(going)
+        if not going.all():
+            active, state, equations = active[going], state.kept(going), equations.kept(going)
+            residual = equations.residual(state)
         while len(active):
             try:
                 with np.errstate(all="ignore"):  # what is not finite is told apart in the step
-                    state = equations.step(state, equations.residual(state))
+                    state = equations.step(state, residual)
                 break
             except StalledError as stalled:  # rounding ended this shot; its best point stands
                 going = np.arange(len(active)) != stalled.shot
                 active, state, equations = active[going], state.kept(going), equations.kept(going)
+                residual = equations.residual(state)
     return best.solution(len(history), np.array(history))
 
 
 class _Best:
     """Of each shot the best point so far, since rounding makes the last ones worse in very wild programs."""
 
-    def __init__(self, equations: Equations) -> None:
+    def __init__(self, equations: Equations, decide: bool) -> None:
         shots = len(equations.linear)
-        self._equations = equations
+        self._equations, self._decide = equations, decide
         self._x = np.zeros((shots, equations.program.free), dtype=complex)
         self._share = np.ones(shots)
         self._merit, self._gap, self._violation, self._slope = (np.full(shots, np.inf) for _ in range(4))
@@ -90,8 +94,10 @@ class _Best:
     ) -> BoolArray:
         """Which shots are to go on."""
         violation, slope = equations.defects(residual)
-        wanted = np.maximum(gap, _RELATIVE_GAP * np.abs(equations.objective(state)))
-        merit = np.max([gaps / wanted, violation / _VIOLATION, slope / _SLOPE], axis=0)
+        objective = equations.objective(state)
+        wanted = np.maximum(gap, _RELATIVE_GAP * np.abs(objective))
+        ease = np.maximum(1.0, 0.1 * np.abs(objective - 1.0) / wanted) if self._decide else np.ones(len(wanted))
+        merit = np.max([gaps / wanted / ease, violation / _VIOLATION / ease, slope / _SLOPE / np.sqrt(ease)], axis=0)
         better = np.isfinite(merit) & (merit < self._merit[shots])
         at = shots[better]
         self._x[at], self._merit[at], self._gap[at] = state.x[better], merit[better], gaps[better]

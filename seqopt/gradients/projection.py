@@ -21,7 +21,7 @@ from seqopt.gradients.connection import Limits, Lobe, connect, connect_within, l
 from seqopt.gradients.interior_point import SplineSolution, minimise
 from seqopt.gradients.spline import ComplexArray, Sampling, as_plane, as_vectors, bending_bands, spline_sampling
 from seqopt.gradients.spline_newton import SplineProgram
-from seqopt.gradients.waveform import moment_matrix, sample_times
+from seqopt.gradients.waveform import k_at, sample_times, worst_axis, worst_vector
 
 FloatArray = npt.NDArray[np.float64]
 _SLACK = 1e-6  # of the limits, for the last digits of the solver
@@ -75,17 +75,22 @@ def project(
     echo_sample: int,
     echo_k_per_m: FloatArray | None = None,
     ends: Ends | None = None,
+    slew_share: float = 1.0,
+    reach_shares: tuple[float, float] = (0.0, np.inf),
     tolerance_per_fov: float = 1e-3,
 ) -> Projection:
     """Find the playable trajectory nearest to k (shots, samples, 2) 1/m in the least-squares sense.
 
-    The limits are the scanner's times its margin, on the Euclidean length of (x, y, z). The waveform starts and ends at
+    The limits are the scanner's times its margin, on the Euclidean length of (x, y, z), or on each of them where its
+    ``oblique`` is ``axis``. The waveform starts and ends at
     zero gradient and k = 0; prephaser and rewinder are as short as the slowest shot allows, at least the ADC's dead
-    time. ``echo_k_per_m`` (shots, 2) is where k lies at the echo sample, exactly; the centre unless given. The result
+    time. ``echo_k_per_m`` (shots, 2) is where k lies at the echo sample, exactly; the centre unless given. The readout
+    keeps to ``slew_share`` of the slew rate, its connections to the scanner's own share. The result
     lies within ``tolerance_per_fov`` of the nearest, or some 1e-4 of the way moved where rounding ends it: `residual`.
 
-    Raises ``SeqoptError`` for NaN, for an echo outside the readout, and where no path keeps the limits or the solver
-    finds none: a result always keeps them.
+    Raises ``SeqoptError`` for NaN, for an echo outside the readout, where the largest of k, along x or y, is no share
+    of the asked within ``reach_shares``, and where no path keeps the limits or the solver finds none: a result always
+    keeps them.
     """
     if not np.isfinite(k_per_m).all():
         raise SeqoptError("the trajectory to project holds NaN or infinity; training diverged, lower the learning rate")
@@ -93,8 +98,8 @@ def project(
         raise reject(
             "echo sample", got=echo_sample, expected=f"0..{k_per_m.shape[1] - 1}", remedy="move it into the readout"
         )
-    task = _Task(k_per_m, geometry, scanner, dwell_s, echo_sample, echo_k_per_m, tolerance_per_fov)
-    return task.result(ends or Ends())
+    task = _Task(k_per_m, geometry, scanner, dwell_s, echo_sample, echo_k_per_m, slew_share, tolerance_per_fov)
+    return task.result(ends or Ends(), reach_shares)
 
 
 class _Task:
@@ -108,23 +113,27 @@ class _Task:
         dwell_s: float,
         echo_sample: int,
         echo_k_per_m: FloatArray | None,
+        slew_share: float,
         tolerance_per_fov: float,
     ) -> None:
         self.k_per_m, self.scanner, self.dwell_s, self.echo_sample = k_per_m, scanner, dwell_s, echo_sample
         shots, samples, _ = k_per_m.shape
-        self.limits = Limits.of(scanner)
+        self.limits, self.slew_share = Limits.of(scanner), slew_share
         self.derated = self.limits.derated(scanner.connection_slew_share)
         self.unit = self.limits.unit_per_m
         self.per_fov = float(np.mean(geometry.fov_m))
-        self.target = as_plane(k_per_m) / self.unit
-        self.pinned = as_plane(np.zeros((shots, 2)) if echo_k_per_m is None else echo_k_per_m) / self.unit
+        self.target = self._apart(as_plane(k_per_m)) / self.unit
+        pinned = np.zeros((shots, 2)) if echo_k_per_m is None else echo_k_per_m
+        self.pinned = self._apart(as_plane(pinned)) / self.unit
         self.body = int(np.ceil(samples * dwell_s / scanner.grad_raster_s - 1e-9))
-        self.gap = 0.5 * (tolerance_per_fov / self.per_fov / self.unit) ** 2
+        self._both = 2.0 if self.limits.vector else 4.0  # of a path's two parts each has a gap of its own
+        self.gap = (tolerance_per_fov / self.per_fov / self.unit) ** 2 / self._both
 
-    def result(self, ends: Ends) -> Projection:
+    def result(self, ends: Ends, reach_shares: tuple[float, float]) -> Projection:
         """Readout and connections by themselves, or the whole at once where the time is short."""
         solution = self._solve(0, 0, None, None)
         free = solution.coefficients
+        self._refuse_other_reach(free, reach_shares)
         before, after = self._connected(free[:, :2], ends.slice_before_per_m, ends.most_before, True), None
         if before is not None:
             after = self._connected(free[:, :-3:-1], ends.slice_after_per_m, ends.most_after, False)
@@ -134,6 +143,26 @@ class _Task:
         lobes = self._lobes(free, ends)
         solution = self._solve(lobes[0].rasters, lobes[1].rasters, *lobes)
         return self._finished(solution.coefficients, lobes[0].rasters, solution, yielded=True)
+
+    def _refuse_other_reach(self, free: ComplexArray, shares: tuple[float, float]) -> None:
+        played = as_vectors(self._together(self._sampling(0, self.body).at(free)))
+        share = worst_axis(played) * self.unit / max(worst_axis(self.k_per_m), 1e-9)
+        if not shares[0] <= share <= shares[1]:
+            raise reject(
+                f"the projection at {self.slew_share:.3g} of the slew rate",
+                got=f"a path that reaches {share:.3g} times as far from the centre",
+                expected=f"{shares[0]:g}..{shares[1]:g}",
+                remedy="lengthen the readout",
+            )
+
+    def _apart(self, plane: ComplexArray) -> ComplexArray:
+        """(shots, ...) -> the same, or (2 shots, ...) real: x and y by themselves where limits hold on each axis."""
+        return plane if self.limits.vector else np.concatenate([plane.real, plane.imag]).astype(complex)
+
+    def _together(self, apart: ComplexArray) -> ComplexArray:
+        """Undo ``_apart``."""
+        half = len(apart) // 2
+        return apart if self.limits.vector else np.asarray(apart[:half].real + 1j * apart[half:].real)
 
     def _least(self, *, before: bool) -> int:
         """Rasters that the ADC's dead time asks for."""
@@ -205,7 +234,7 @@ class _Task:
 
     def _radii(self, before: int, rasters: int, first: Lobe | None, last: Lobe | None) -> tuple[FloatArray, FloatArray]:
         """What is left of the limits to x and y on every edge and raster."""
-        grad, slew = np.ones(rasters + 1), np.ones(rasters)
+        grad, slew = np.ones(rasters + 1), np.full(rasters, self.slew_share)
         if first is None or last is None:
             return grad, slew
         for lobe, start in ((first, 0), (last, before + self.body)):
@@ -222,14 +251,14 @@ class _Task:
     def _finished(
         self, coefficients: ComplexArray, before: int, solution: SplineSolution, *, yielded: bool
     ) -> Projection:
-        rasters, raster = coefficients.shape[1] - 2, self.scanner.grad_raster_s
-        gradient = as_vectors(np.diff(coefficients, axis=1)) * self.limits.grad_hz_per_m
+        raster = self.scanner.grad_raster_s
+        gradient = as_vectors(np.diff(self._together(coefficients), axis=1)) * self.limits.grad_hz_per_m
         gradient[:, [0, -1]] = 0.0
         self._refuse_impossible(gradient, solution)
         times = sample_times(self.k_per_m.shape[1], dwell_s=self.dwell_s, adc_start_s=before * raster)
-        k = np.einsum("ne,sed->snd", moment_matrix(times, edges=rasters + 1, raster_s=raster), gradient)
+        k = k_at(times, gradient, raster_s=raster)
         moved = np.linalg.norm((k - self.k_per_m) * self.per_fov, axis=-1)
-        proof = np.sqrt(2 * np.nanmax(solution.history, axis=1)) * self.unit * self.per_fov
+        proof = np.sqrt(self._both * np.nanmax(solution.history, axis=1)) * self.unit * self.per_fov
         return Projection(
             gradient_hz_per_m=gradient,
             k_start_per_m=np.zeros((len(k), 2)),
@@ -237,17 +266,18 @@ class _Task:
             adc_start_edge=before,
             moved_max_per_fov=float(moved.max()),
             moved_rms_per_fov=float(np.sqrt(np.mean(moved**2))),
-            residual=float(np.sqrt(2 * solution.gap.max()) * self.unit * self.per_fov),
+            residual=float(np.sqrt(self._both * solution.gap.max()) * self.unit * self.per_fov),
             iterations=solution.iterations,
             history_per_fov=tuple(float(value) for value in proof),
             yielded=yielded,
         )
 
     def _refuse_impossible(self, gradient: FloatArray, solution: SplineSolution) -> None:
-        grad = np.linalg.norm(gradient, axis=-1).max() / self.limits.grad_hz_per_m
-        slew = np.linalg.norm(np.diff(gradient, axis=1), axis=-1).max() / self.scanner.grad_raster_s
+        length = worst_vector if self.limits.vector else worst_axis
+        grad = length(gradient) / self.limits.grad_hz_per_m
+        slew = length(np.diff(gradient, axis=1)) / self.scanner.grad_raster_s
         excess = max(grad, slew / self.limits.slew_hz_per_m_per_s) - 1.0
-        residual = np.sqrt(2 * solution.gap.max()) * self.unit * self.per_fov
+        residual = np.sqrt(self._both * solution.gap.max()) * self.unit * self.per_fov
         if not (excess <= 1e-9 and solution.violation.max() < 1e-5):
             raise SeqoptError(
                 f"the projection found no playable path after {solution.iterations} iterations (excess over the limits "

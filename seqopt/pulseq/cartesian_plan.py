@@ -67,7 +67,7 @@ def line_readout(design: MaskDesign, *, echo_raster_s: float | None = None) -> L
             f"dwell: {design.dwell_s * 1e6:g} us needs {share:.2f} times the readout gradient that scanner "
             f"{scanner.name} gives; use a dwell of at least {np.ceil(design.dwell_s * share * 1e7) / 10:g} us"
         )
-    rise = max(ceil_to(amplitude / (scanner.max_slew_hz_per_m_per_s * scanner.margin), raster), raster)
+    rise = max(ceil_to(amplitude / scanner.design_slew_hz_per_m_per_s, raster), raster)
     samples, dwell = design.oversampling * design.geometry.matrix[0], design.dwell_s / design.oversampling
     delay = ceil_to(max(rise, scanner.adc_dead_time_s), raster)
     if echo_raster_s is not None:

@@ -124,7 +124,11 @@ def orientations() -> FloatArray:
 
 
 def pns_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], list[str]]:
-    """Stimulation against the profile's limit; without coefficients its value on the published example, unchecked."""
+    """Stimulation against the profile's limit; without coefficients its value on the published example, unchecked.
+
+    Judged is the orientation that the file plays. That of other slices is told and no check: a maximum over some
+    orientations proves nothing, and the scanner computes the prescribed one before it starts.
+    """
     model = scanner.stimulation or SAFE_EXAMPLE
     own = scanner.stimulation is not None
     until = np.inf if own else EXAMPLE_S
@@ -142,7 +146,8 @@ def pns_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], l
     turned = []
     if scanner.oblique == "vector" and found.peak <= limit < found.worst_orientation:
         turned = [
-            f"PNS in other slice orientations: {found.worst_orientation:.2f} in the worst of {ORIENTATIONS} tried"
+            f"PNS in other slice orientations: {found.worst_orientation:.2f} in the worst of {ORIENTATIONS} tried; the "
+            "scanner judges the one that is prescribed"
         ]
     return [
         Check(

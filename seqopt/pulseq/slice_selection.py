@@ -74,7 +74,7 @@ def slice_pulse(
         )
     _check_rf(scanner, protocol, geometry, flip_rad, duration_s, amplitude)
     raster, block = scanner.grad_raster_s, scanner.block_raster_s
-    rise = max(ceil_to(amplitude / (scanner.max_slew_hz_per_m_per_s * scanner.margin), raster), raster)
+    rise = max(ceil_to(amplitude / scanner.design_slew_hz_per_m_per_s, raster), raster)
     delay = ceil_to(max(scanner.rf_dead_time_s - rise, 0.0), raster)
     flat_start = round(delay + rise, 10)
     rf_delay = round(flat_start + late_s, 10)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.integrate import cumulative_simpson
 from scipy.interpolate import CubicHermiteSpline
 
-from seqopt.gradients.waveform import moment_matrix, sample_times
+from seqopt.gradients.waveform import k_at, sample_times
 from seqopt.sampling.readouts import Readouts
 
 FloatArray = npt.NDArray[np.float64]
@@ -118,7 +118,7 @@ class Ride:
         k = self._at(at + (bounds - echo_s) / stretch)
         gradient = np.diff(np.stack([k.real, k.imag], -1), axis=0) / raster
         times = sample_times(readouts.samples, dwell_s=dwell_s, adc_start_s=0.0)
-        moved = moment_matrix(times, edges=edges, raster_s=raster) @ gradient
+        moved = k_at(times, gradient, raster_s=raster)
         return moved - moved[echo], echo
 
     def _at(self, times_s: FloatArray) -> ComplexArray:

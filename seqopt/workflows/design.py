@@ -11,7 +11,7 @@ from seqopt.learn.parallel import World, alone, join
 from seqopt.pulseq.gre import build_gre, plan_gre
 from seqopt.recon.in_loop import CgSense
 from seqopt.workflows.certified import certify_unwritten
-from seqopt.workflows.design_notices import baseline_notices
+from seqopt.workflows.design_notices import baseline_notices, planned_notices
 from seqopt.workflows.design_outcome import DesignOutcome
 from seqopt.workflows.design_output import write_design
 from seqopt.workflows.design_request import DesignRequest
@@ -105,6 +105,8 @@ def check_timing(fixed: TrajectoryDesign) -> None:
 
 
 def _forewarn(fixed: TrajectoryDesign, tell: Callable[[str], None]) -> None:
+    for notice in planned_notices(fixed.provenance):
+        tell(f"{notice}.")
     for notice in baseline_notices(certify_unwritten(build_gre(fixed)[0], fixed)):
         tell(f"{notice}. The learned one starts from it; training goes on.")
 

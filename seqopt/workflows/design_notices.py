@@ -9,7 +9,7 @@ from seqopt.core import Certificate
 
 
 def played_notices(provenance: Mapping[str, Any]) -> list[str]:
-    """Whether the learned readout was re-timed, should have been, or gave way; empty for a plain projection."""
+    """Whether the learned readout was re-timed, should have been, was slowed or gave way; empty where it was not."""
     found = []
     retimed, kept = provenance.get("time_optimal"), provenance.get("not_retimed")
     if retimed is not None:
@@ -29,12 +29,30 @@ def played_notices(provenance: Mapping[str, Any]) -> list[str]:
             f"The projection moved k by up to {kept['moved_max_per_fov']:.3g}/FOV, farther than --largest-move; "
             f"{remedy}"
         )
+    derated = provenance.get("derating", {"readouts": 1.0})
+    if derated["readouts"] < 1.0:
+        found.append(
+            f"The learned readout was played at {100 * derated['readouts']:.0f} % of the slew rate, to keep the limits "
+            f"asked for ({derated['largest']}), which moved k by up to "
+            f"{provenance['projection']['moved_max_per_fov']:.3g}/FOV; a longer --readout avoids that"
+        )
     if provenance["projection"]["yielded"]:
         found.append(
             "The learned readout gave way to TE or TR: its prephaser or rewinder needs longer by itself, so k was "
             f"moved by up to {provenance['projection']['moved_max_per_fov']:.3g}/FOV; a longer --te or --tr avoids that"
         )
     return found
+
+
+def planned_notices(provenance: Mapping[str, Any]) -> list[str]:
+    """That the initial trajectory was planned gentler than the gradients allow; empty where it was not."""
+    derated = provenance.get("derating", {"readouts": 1.0})
+    if derated["readouts"] == 1.0:
+        return []
+    return [
+        f"The initial trajectory was planned for {100 * derated['readouts']:.0f} % of the slew rate, to keep the "
+        f"limits asked for ({derated['largest']})"
+    ]
 
 
 def baseline_notices(certificate: Certificate | None) -> list[str]:

@@ -13,7 +13,7 @@ from seqopt.core import Certificate, Scanner, TrajectoryDesign
 from seqopt.learn.evaluate import Scores
 from seqopt.pulseq.gre import SequenceTiming
 from seqopt.units import hz_per_m_per_s_to_t_per_m_per_s, hz_per_m_to_mt_per_m
-from seqopt.workflows.design_notices import baseline_notices, played_notices
+from seqopt.workflows.design_notices import baseline_notices, planned_notices, played_notices
 from seqopt.workflows.scores import METRICS
 
 
@@ -42,7 +42,8 @@ class DesignOutcome:
     @property
     def notices(self) -> list[str]:
         """What is to be known beside the numbers, in sentences."""
-        return [*played_notices(self.learned.provenance), *baseline_notices(self.baseline)]
+        planned = planned_notices(self.fixed.provenance)
+        return [*planned, *played_notices(self.learned.provenance), *baseline_notices(self.baseline)]
 
     def gain_db(self, judge: str) -> float:
         """Mean PSNR, learned minus fixed."""

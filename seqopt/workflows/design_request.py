@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from seqopt.pulseq.export import VERSIONS, check_versions
 from seqopt.recon.in_loop import in_loop
 from seqopt.sampling.initial import InitialPath, Readouts, initial_trajectories
 from seqopt.sampling.trajectory import forms
+from seqopt.workflows.derating import Derating, Tried
 from seqopt.workflows.playable import Stage
+from seqopt.workflows.safety import wanted_of, within_limits
 from seqopt.workflows.trajectory_file import path_from_file
 
 FloatArray = npt.NDArray[np.float64]
@@ -174,14 +176,30 @@ class DesignRequest:
         return {key: str(value) for key, value in fields.items() if key not in _NOT_COMPARED}
 
     def initial(self) -> InitialPath:
-        """The initial trajectory, made once; refuses one that cannot be played."""
-        return self._initial
+        """The initial trajectory, made once; refuses one that cannot be played within the limits asked for.
+
+        A family is planned at the slew rate at which its sequence keeps them.
+        """
+        return self._planned[0]
 
     @cached_property
-    def _initial(self) -> InitialPath:
+    def _planned(self) -> tuple[InitialPath, Tried[TrajectoryDesign] | None]:
+        if not self._wanted:
+            return self._path(1.0), None
+        paths: dict[float, InitialPath] = {}
+
+        def play(scanner: Scanner, slew_share: float) -> TrajectoryDesign:
+            path = paths.setdefault(slew_share, self._path(slew_share))
+            return self._played(path.k_per_m, path, False, {}, scanner, 1.0)
+
+        first = Derating(self.scanner.connection_slew_share)
+        found = within_limits(self, play, first, lower=self.trajectory_file is None)
+        return paths[found.derating.readouts], found
+
+    def _path(self, slew_share: float) -> InitialPath:
         readouts = Readouts(
             geometry=self.geometry,
-            scanner=self.scanner,
+            scanner=replace(self.scanner, max_slew_hz_per_m_per_s=slew_share * self.scanner.max_slew_hz_per_m_per_s),
             shots=self.shots,
             samples=self.samples,
             dwell_s=self.dwell_s,
@@ -197,23 +215,44 @@ class DesignRequest:
 
     @cached_property
     def _baseline(self) -> TrajectoryDesign:
-        initial = self.initial()
-        return self.designed(initial.k_per_m, initial)
+        initial, found = self._planned
+        return self.designed(initial.k_per_m, initial) if found is None else _noted(found)
+
+    @property
+    def _wanted(self) -> bool:
+        return wanted_of(self).anything(self.scanner)
 
     def designed(
         self, k_per_m: FloatArray, path: InitialPath, *, yields: bool = False, **provenance: Any
     ) -> TrajectoryDesign:
         """Project a trajectory that started as ``path`` onto the hardware's limits and make it a design.
 
-        One that ``yields`` gives way to the TE and TR asked for; another takes the time it needs.
+        One that ``yields`` gives way to the TE and TR asked for and to the limits on stimulation and resonances;
+        another takes the time it needs.
         """
+        play = partial(self._played, k_per_m, path, yields, provenance)
+        planned = self._planned[1]
+        if planned is None:
+            return play(self.scanner, 1.0)
+        return _noted(within_limits(self, play, Derating(planned.derating.connections), lower=yields))
+
+    def _played(
+        self,
+        k_per_m: FloatArray,
+        path: InitialPath,
+        yields: bool,
+        provenance: Mapping[str, Any],
+        scanner: Scanner,
+        readout_slew_share: float,
+    ) -> TrajectoryDesign:
         stage = Stage(
             geometry=self.geometry,
-            scanner=self.scanner,
+            scanner=scanner,
             protocol=self.protocol,
             dwell_s=self.dwell_s,
             time_optimal=self.time_optimal,
             largest_move_per_fov=self.largest_move_per_fov,
+            readout_slew_share=readout_slew_share,
         )
         played = stage.play(k_per_m, path, yields=yields)
         playable = played.projection
@@ -221,7 +260,7 @@ class DesignRequest:
             name=self.name,
             family=self.family,
             geometry=self.geometry,
-            scanner=self.scanner,
+            scanner=scanner,
             protocol=self.protocol,
             dwell_s=self.dwell_s,
             adc_start_edge=playable.adc_start_edge,
@@ -236,3 +275,9 @@ class DesignRequest:
                 **played.facts,
             },
         )
+
+
+def _noted(found: Tried[TrajectoryDesign]) -> TrajectoryDesign:
+    """The design, with how it was derated in its provenance."""
+    facts = {**asdict(found.derating), "largest": found.said}
+    return replace(found.design, provenance={**found.design.provenance, "derating": facts})

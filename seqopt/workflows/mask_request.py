@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from seqopt.recon.cartesian_loop import cartesian_in_loop
 from seqopt.registry import Registry
 from seqopt.sampling.masks import centre_out, refuse_impossible_mask
 from seqopt.workflows.mask_recipe import MaskRecipe
+from seqopt.workflows.safety import lines_within_limits
 
 FAMILY = "igs"
 _NOT_COMPARED = ("out", "resume", "overwrite", "labels", "pulseq_versions")
@@ -85,6 +87,10 @@ class MaskRequest:
     overwrite: bool = False
     pulseq_versions: tuple[str, ...] = VERSIONS
     """Of the files to write."""
+    limit_pns: float | None = None
+    """Keep nerve stimulation below this share of the model's limit; the scanner holds it as its limit."""
+    avoid_resonances: bool = False
+    """Keep the sequence out of the scanner's forbidden bands."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Notes for the provenance, for example the name of the preset."""
 
@@ -202,13 +208,19 @@ class MaskRequest:
         return {key: str(value) for key, value in fields.items() if key not in _NOT_COMPARED}
 
     def designed(self, order: npt.NDArray[np.int64], **provenance: Any) -> MaskDesign:
-        """The design with these lines in nested order."""
+        """The design with these lines in nested order, as gentle as the slowest has to be."""
+        slowest = self.slowest()
+        return self._designed(order, slowest.scanner, slowest.protocol, provenance)
+
+    def _designed(
+        self, order: npt.NDArray[np.int64], scanner: Scanner, protocol: Protocol, provenance: Mapping[str, Any]
+    ) -> MaskDesign:
         return MaskDesign(
             name=self.name,
             family=FAMILY,
             geometry=self.geometry,
-            scanner=self.scanner,
-            protocol=self.protocol,
+            scanner=scanner,
+            protocol=protocol,
             order=order,
             shots=self.shots,
             calibration=self.central,
@@ -218,9 +230,17 @@ class MaskRequest:
         )
 
     def slowest(self) -> MaskDesign:
-        """The design whose timing no choice of lines exceeds: the outermost lines beside the calibration."""
+        """The design whose timing no choice of lines exceeds: the outermost lines beside the calibration.
+
+        Refuses the limits asked for where it cannot keep them.
+        """
+        return self._slowest
+
+    @cached_property
+    def _slowest(self) -> MaskDesign:
         inner = centre_out(self.lines)
-        return self.designed(np.concatenate([inner[: self.central], inner[self.central :][::-1]]))
+        order = np.concatenate([inner[: self.central], inner[self.central :][::-1]])
+        return lines_within_limits(self, self._designed(order, self.scanner, self.protocol, {}))
 
 
 def usual_calibration(shots: int, coils: int) -> int:

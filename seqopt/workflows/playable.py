@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,12 @@ from seqopt.pulseq.slice_selection import SlicePulse
 from seqopt.sampling.initial import InitialPath
 
 FloatArray = npt.NDArray[np.float64]
+
+
+LEAST_REACH = 0.9
+"""Of k: a readout that is played so gently that it reaches less far has lost its resolution."""
+MOST_REACH = 1.12
+"""Of the matrix's largest k: one that swings out farther is not of this image any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,8 @@ class Stage:
     time_optimal: bool = False
     largest_move_per_fov: float = 0.5
     """A path that the projection would move farther is re-timed, unasked only if no samples are added."""
+    readout_slew_share: float = 1.0
+    """Of the slew rate that readouts use, against nerve stimulation and resonances."""
 
     def play(self, k_per_m: FloatArray, path: InitialPath, *, yields: bool) -> Played:
         """Make k (shots, samples, 2), learned from ``path``, playable.
@@ -73,9 +81,10 @@ class Stage:
         return Played(projection=found, echo_sample=echo, initial_k_per_m=path.k_per_m, facts=facts)
 
     def _faster(self, k_per_m: FloatArray, path: InitialPath) -> Retimed:
+        slew = self.readout_slew_share * self.scanner.max_slew_hz_per_m_per_s
         return retime(
             k_per_m,
-            self.scanner,
+            replace(self.scanner, max_slew_hz_per_m_per_s=slew),
             dwell_s=self.dwell_s,
             echo_sample=path.echo_sample,
             fov_m=self._fov_m,
@@ -123,7 +132,15 @@ class Stage:
                 most_before=ends.most_before,
                 most_after=ends.most_after,
             ),
+            slew_share=self.readout_slew_share,
+            reach_shares=self._reach_shares(float(np.abs(k_per_m).max())),
         )
+
+    def _reach_shares(self, reach_per_m: float) -> tuple[float, float]:
+        """How far a slowed readout may reach, of what was asked."""
+        if self.readout_slew_share == 1.0:
+            return 0.0, np.inf
+        return LEAST_REACH, max(1.0, MOST_REACH * max(self.geometry.k_max_per_m) / reach_per_m)
 
     def _pulse(self, echo: int) -> SlicePulse:
         return excitation(self.scanner, self.protocol, self.geometry, echo_in_block_s=(echo + 0.5) * self.dwell_s)

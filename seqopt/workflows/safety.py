@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from seqopt.core import Scanner
+from seqopt.core import MaskDesign, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.gradients.penalty import resonance_penalty, soft_stimulation, stimulation_penalty, with_ramps
 from seqopt.gradients.pns import LIMIT_MARGIN, limited
 from seqopt.learn.fit import SoftLimit
-from seqopt.pulseq.gre import plan_gre
+from seqopt.pulseq.cartesian import build_mask
+from seqopt.pulseq.gre import build_gre, plan_gre
 from seqopt.sampling.trajectory import Path
+from seqopt.workflows.derating import RMS, Derating, Tried, Wanted, lowered, raised, tried
 
 if TYPE_CHECKING:
     from seqopt.workflows.design_request import DesignRequest
+    from seqopt.workflows.mask_request import MaskRequest
 
 
 BAND_MARGIN = 0.75
@@ -30,6 +35,70 @@ def guarded(scanner: Scanner, *, limit_pns: float | None, avoid_resonances: bool
             ".toml with [[resonances]]"
         )
     return scanner if limit_pns is None else limited(scanner, limit_pns)
+
+
+def wanted_of(request: DesignRequest | MaskRequest) -> Wanted:
+    """The limits that the request's sequences are to keep."""
+    return Wanted(pns=request.limit_pns is not None, bands=request.avoid_resonances)
+
+
+Play = Callable[[Scanner, float], TrajectoryDesign]
+"""What is made of a scanner and the share of its slew rate for which readouts are planned or to which they are held."""
+
+
+def within_limits(
+    request: DesignRequest,
+    play: Play,
+    start: Derating,
+    *,
+    lower: bool,
+) -> Tried[TrajectoryDesign]:
+    """What is played at the least derating that keeps the limits asked for.
+
+    Faster connections than at the ``start`` where they hold; gentler gradients where they do not and are to be
+    ``lower``. What cannot keep them raises ``SeqoptError`` then, and is returned as it is otherwise.
+    """
+    scanner, wanted = request.scanner, wanted_of(request)
+
+    def attempt(derating: Derating) -> Tried[TrajectoryDesign]:
+        gentle = replace(scanner, connection_slew_share=derating.connections)
+        return tried(play(gentle, derating.readouts), build_gre, wanted, derating)
+
+    first = attempt(start)
+    found: Tried[TrajectoryDesign] | None = first
+    if first.share > 1.0 and lower:
+        found = lowered(attempt, first)
+    if found is None:
+        raise SeqoptError(_impossible(request, first))
+    return raised(attempt, found) if found.share <= 1.0 and wanted.pns else found
+
+
+def lines_within_limits(request: MaskRequest, design: MaskDesign) -> MaskDesign:
+    """The lines that ask for most, at the least derating that keeps the limits asked for; refuses what cannot."""
+    wanted = wanted_of(request)
+    if not wanted.anything(design.scanner):
+        return design
+
+    def attempt(derating: Derating) -> Tried[MaskDesign]:
+        gentle = replace(design.scanner, connection_slew_share=derating.connections)
+        return tried(replace(design, scanner=gentle), build_mask, wanted, derating)
+
+    first = attempt(Derating(design.scanner.connection_slew_share))
+    found = first if first.share <= 1.0 else lowered(attempt, first, readouts=False)
+    if found is None:
+        raise SeqoptError(_impossible(request, first))
+    return (raised(attempt, found) if wanted.pns else found).design
+
+
+def _impossible(request: DesignRequest | MaskRequest, found: Tried[Any]) -> str:
+    name = found.worst.name
+    if name.startswith(RMS):
+        return f"scanner {request.scanner.name}: {found.said}; lengthen --tr or leave it out, or lengthen the readout"
+    asked = f"--limit-pns {request.limit_pns:g}" if name.startswith("pns.") else "--avoid-resonances"
+    return (
+        f"{asked}: {found.said}, and gradients gentle enough do not fit; lengthen the readout (--readout, of lines "
+        "--dwell), TE or TR, take more shots or a larger FOV, or allow more"
+    )
 
 
 def soft_limits(request: DesignRequest) -> tuple[SoftLimit, ...]:

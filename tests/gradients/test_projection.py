@@ -322,3 +322,20 @@ def test_damaged_trajectories_and_echoes_outside_are_refused():
     k[1, 5, 0] = np.nan
     with pytest.raises(SeqoptError, match="NaN or infinity"):
         project(k, GEOMETRY, paper_scanner(), dwell_s=DWELL, echo_sample=64)
+
+
+def test_where_slices_are_never_oblique_each_axis_has_the_limits_to_itself():
+    """A fast wave along the diagonal: x and y together may be faster than either."""
+    geometry = Geometry(fov_m=(0.22, 0.22), matrix=(64, 64))
+    t = np.arange(256) * 4e-6
+    k = (11.0 * np.sin(2 * np.pi * 4e3 * t))[None, :, None] * np.array([1.0, 1.0])
+    of_vector, of_axes = (
+        project(k, geometry, dataclasses.replace(paper_scanner(), oblique=way), dwell_s=4e-6, echo_sample=0)
+        for way in ("vector", "axis")
+    )
+    assert of_axes.moved_rms_per_fov < 0.1 * of_vector.moved_rms_per_fov
+    scanner = paper_scanner()
+    slew = np.abs(np.diff(of_axes.gradient_hz_per_m, axis=1)) / scanner.grad_raster_s
+    assert slew.max() <= 0.95 * scanner.max_slew_hz_per_m_per_s * (1 + 1e-9)
+    assert np.abs(of_axes.gradient_hz_per_m).max() <= 0.95 * scanner.max_grad_hz_per_m * (1 + 1e-9)
+    assert np.allclose(of_axes.gradient_hz_per_m[..., 0], of_axes.gradient_hz_per_m[..., 1], atol=1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from seqopt.gradients.waveform import moment_matrix, sample_times, slew, worst_vector
+from seqopt.gradients.waveform import k_at, reach, sample_times, slew, worst_vector
 
 RASTER, EDGES = 10e-6, 13
 
@@ -23,13 +23,17 @@ def integral(values: np.ndarray, time: float) -> float:
     return float(result)
 
 
+def drawn(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return k_at(times, values[:, None], raster_s=RASTER)[:, 0]
+
+
 @pytest.mark.parametrize("time", [0.0, 3e-6, 10e-6, 12.5e-6, 55e-6, 60e-6, 99.9e-6, 110e-6, 117e-6, 120e-6])
 def test_the_moment_is_the_integral_of_the_waveform(time):
     """Inside the first piece, on an edge, between edges, in the last piece and at the end."""
     values = gradient()
-    matrix = moment_matrix(np.array([time]), edges=EDGES, raster_s=RASTER)
-    assert matrix.shape == (1, EDGES)
-    assert abs(float((matrix @ values)[0]) - integral(values, time)) < 1e-9 * np.abs(values).max() * EDGES * RASTER
+    k = drawn(np.array([time]), values)
+    assert k.shape == (1,)
+    assert abs(float(k[0]) - integral(values, time)) < 1e-9 * np.abs(values).max() * EDGES * RASTER
 
 
 def test_many_times_agree_with_a_dense_sum():
@@ -39,13 +43,13 @@ def test_many_times_agree_with_a_dense_sum():
     played = np.interp(fine, np.arange(EDGES) * RASTER, values)
     running = np.concatenate([[0.0], np.cumsum((played[1:] + played[:-1]) / 2) * (fine[1] - fine[0])])
     truth = np.interp(times, fine, running)
-    k = moment_matrix(times, edges=EDGES, raster_s=RASTER) @ values
+    k = drawn(times, values)
     assert np.abs(k - truth).max() < 1e-6 * np.abs(truth).max()
 
 
 def test_a_constant_gradient_draws_a_straight_line():
     times = sample_times(20, dwell_s=4e-6, adc_start_s=20e-6)
-    k = moment_matrix(times, edges=EDGES, raster_s=RASTER) @ np.full(EDGES, 5e5)
+    k = drawn(times, np.full(EDGES, 5e5))
     assert np.allclose(k, 5e5 * times, rtol=1e-12)
 
 
@@ -58,7 +62,7 @@ def test_a_step_takes_effect_at_once_and_no_later():
     """The hat function about one edge: nothing before, half its area at its peak, all of it after."""
     values = np.zeros(EDGES)
     values[4] = 1.0
-    k = moment_matrix(np.array([30e-6, 40e-6, 50e-6, 120e-6]), edges=EDGES, raster_s=RASTER) @ values
+    k = drawn(np.array([30e-6, 40e-6, 50e-6, 120e-6]), values)
     assert np.allclose(k / RASTER, [0.0, 0.5, 1.0, 1.0], atol=1e-12)
 
 
@@ -71,3 +75,14 @@ def test_slew_is_the_difference_over_the_raster():
 
 def test_the_worst_vector_is_longer_than_either_component():
     assert worst_vector(np.array([[[3.0, 4.0], [-4.5, 0.0]]])) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("shots", [1, 31, 32, 33, 100])
+def test_the_reach_of_many_shots_is_that_of_their_vectors_with_the_slice_gradient(shots):
+    generator = np.random.default_rng(shots)
+    waves, z = generator.normal(size=(shots, EDGES, 2)), generator.normal(size=EDGES)
+    whole = np.concatenate([waves, np.broadcast_to(z[:, None], (shots, EDGES, 1))], axis=2)
+    found = reach(waves, raster_s=RASTER, along_z_hz_per_m=z)
+    assert found == pytest.approx((worst_vector(whole), worst_vector(slew(whole, raster_s=RASTER))), rel=1e-12)
+    alone = reach(waves, raster_s=RASTER)
+    assert alone == pytest.approx((worst_vector(waves), worst_vector(slew(waves, raster_s=RASTER))), rel=1e-12)

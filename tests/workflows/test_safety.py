@@ -89,12 +89,13 @@ def test_the_written_file_is_held_to_the_limit_that_was_asked_for(tmp_path):
     asked = request(tmp_path / "out", strict, limit_pns=0.5, traj="radial", shots=3, recipe=recipe)
     _, certificate = design(replace(asked, geometry=Geometry(fov_m=(0.22, 0.22), matrix=(32, 32))))
     value, limit, held = check(certificate, "pns.peak")
-    assert 0 < value <= limit == 0.5
+    assert 0.85 * 0.5 <= value <= limit == 0.5  # and no more derated than that takes
     assert held
     assert certificate is not None
     assert certificate.overrides == ("--asc example", "--limit-pns 0.5")
     stored = load_trajectory_design(tmp_path / "out")
-    assert stored.scanner == strict
+    assert replace(stored.scanner, connection_slew_share=strict.connection_slew_share) == strict
+    assert stored.scanner.connection_slew_share > strict.connection_slew_share
     assert 0 < stored.provenance["learning"]["raw_readout_stimulation"] < 0.5
 
 
