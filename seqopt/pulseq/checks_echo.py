@@ -12,6 +12,7 @@ FloatArray = npt.NDArray[np.float64]
 
 ECHO_TOLERANCE_PER_M = 0.02  # 0.005/FOV at 250 mm
 _KEYS = ("EchoTime", "TE")
+_LONGEST_S = 1000.0
 _REMEDY = "move the ADC or correct EchoTime (seconds): the smallest |k| of all must lie at TE"
 
 
@@ -26,10 +27,10 @@ def echo_check(table: ReadoutTable) -> tuple[list[Check], list[str]]:
         wanted = np.array([float(token) for token in table.played.definitions[stated].split()])
     except ValueError:
         wanted = np.zeros(0)
-    if not (len(wanted) and np.isfinite(wanted).all()):
+    if not (len(wanted) and (np.abs(wanted) < _LONGEST_S).all()):  # NaN is not
         remedy = "give EchoTime in seconds"
         value = table.played.definitions[stated]
-        return [Check(name="imaging.echo", held=False, value=value, limit="a number", unit="s", remedy=remedy)], []
+        return [Check(name="imaging.echo", held=False, value=value, limit="a time", unit="s", remedy=remedy)], []
     numbers = echo_readouts(table)
     apart = np.abs(table.echo_times_s[numbers, None] - wanted).min(axis=1)
     for place in np.flatnonzero(apart > table.dwells_s[numbers]):

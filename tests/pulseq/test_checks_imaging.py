@@ -63,7 +63,8 @@ def test_an_echo_elsewhere_is_found_in_every_kind(kind, out):
     text = path.read_text()
     line = next(line for line in text.split("\n") if line.startswith("EchoTime"))
     assert failed(edit_text(path, line, f"EchoTime {te + 1e-4:.9f}", out=out)) == {"imaging.echo"}
-    assert failed(edit_text(path, f"EchoTime {te + 1e-4:.9f}", "EchoTime soon", out=out)) == {"imaging.echo"}
+    assert failed(edit_text(path, f"EchoTime {te + 1e-4:.9f}", "EchoTime 1e308", out=out)) == {"imaging.echo"}
+    assert failed(edit_text(path, "EchoTime 1e308", "EchoTime soon", out=out)) == {"imaging.echo"}
 
 
 def test_an_extent_that_does_not_fit_the_matrix_is_found(out):
