@@ -11,7 +11,7 @@ import numpy.typing as npt
 from seqopt.core import Check, NerveResponse, Scanner, StimulationModel
 from seqopt.gradients.asc import SAFE_EXAMPLE
 from seqopt.gradients.pns import combined, memory_s, stimulation_filter
-from seqopt.pulseq.rastered import MOST_SAMPLES, Piece, active_samples, pieces
+from seqopt.pulseq.rastered import Piece, pieces, too_long
 from seqopt.pulseq.readback import AXES, PlayedSequence
 from seqopt.units import GAMMA_HZ_PER_T
 
@@ -64,7 +64,7 @@ def measure_stimulation(
 
     ``oblique`` turns the slice, too, around the highest peaks; ``until_s`` takes the start of the sequence alone.
     """
-    if active_samples(played, raster_s) > MOST_SAMPLES:
+    if too_long(played, raster_s):
         return None
     rest = memory_s(model)
     highest = _Highest(spacing=max(1, round(rest / raster_s)))
@@ -135,7 +135,7 @@ def pns_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], l
     found = measure_stimulation(played, model, raster_s=scanner.grad_raster_s, oblique=own, until_s=until)
     name = "peripheral nerve stimulation (PNS)"
     if found is None:
-        return [], [f"{name}: the file plays gradients for more than {MOST_SAMPLES * scanner.grad_raster_s:g} s"]
+        return [], [f"{name}: {too_long(played, scanner.grad_raster_s)}"]
     if not own:
         part = f" in its first {EXAMPLE_S:g} s" if played.duration_s > until else ""
         return [], [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seqopt.core import Check, Scanner
 from seqopt.gradients.resonances import WINDOW_S, BandMeter, BandPeak
-from seqopt.pulseq.rastered import MOST_SAMPLES, active_samples, pieces
+from seqopt.pulseq.rastered import pieces, too_long
 from seqopt.pulseq.readback import AXES, PlayedSequence
 from seqopt.units import hz_per_m_to_mt_per_m
 
@@ -16,8 +16,8 @@ def resonance_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Che
     if scanner.bands is None:
         return [], [f"{_NAME}: profile {scanner.name} has none, give --asc FILE of its coil"]
     raster = scanner.grad_raster_s
-    if active_samples(played, raster) > MOST_SAMPLES:
-        return [], [f"{_NAME}: the file plays gradients for more than {MOST_SAMPLES * raster:g} s"]
+    if why := too_long(played, raster):
+        return [], [f"{_NAME}: {why}"]
     meter = BandMeter(scanner.bands, raster)
     window_starts: dict[int, float] = {}
     for piece in pieces(played, raster_s=raster, rest_s=WINDOW_S):

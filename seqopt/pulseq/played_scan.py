@@ -30,7 +30,8 @@ def played_scan(path: Path) -> PlayedScan:
     Where labels do not tell the image's readouts apart, their lines are counted in play order. Raises `SeqoptError` for
     a damaged file, one without imaging readouts, and for encoding along z.
     """
-    readouts = read_sequence(path).readouts
+    sequence = read_sequence(path)
+    readouts = sequence.readouts
     image = np.array([serves_image(readout) for readout in readouts], dtype=bool)
     if not image.any():
         raise SeqoptError(f"{path} plays no readout that serves an image; give the sequence that was played")
@@ -47,6 +48,7 @@ def played_scan(path: Path) -> PlayedScan:
         counters={**counters, "kspace_encode_step_1": _lines(counters, image)},
         moments_per_m=tuple(readout.local_moment_per_m[:, :2] for readout in readouts),
         offsets_per_m=np.array([readout.offset_per_m[:2] for readout in readouts]),
+        signatures=frozenset(md5.lower() for md5 in (sequence.file.md5, sequence.file.signature) if md5),
     )
 
 

@@ -29,7 +29,17 @@ class Piece:
     """(3, n) at the centres of n rasters."""
 
 
-def active_samples(played: PlayedSequence, raster_s: float) -> float:
+def too_long(played: PlayedSequence, raster_s: float) -> str:
+    """Why gradients play for longer than they are looked at, in words; empty where they do not."""
+    most, samples = MOST_SAMPLES, _active_samples(played, raster_s)
+    if samples > most:
+        return f"the file plays gradients for more than {most * raster_s:g} s"
+    if samples * raster_s > 2 * played.duration_s + 1.0:  # of a damaged file: hours in blocks of milliseconds
+        return "the file plays gradients far beyond the ends of their blocks"
+    return ""
+
+
+def _active_samples(played: PlayedSequence, raster_s: float) -> float:
     """Rasters, at most, in which some gradient plays."""
     corners = map(played.gradients.times_of, played.gradients.keys)
     spans_s = np.array([float(times[-1] - times[0]) if len(times) else 0.0 for times in corners])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -103,14 +104,25 @@ def test_hours_of_pauses_cost_nothing(tmp_path):
 
 
 def test_gradients_for_longer_than_can_be_computed_are_said_to_be_unchecked(gre, monkeypatch):
-    for module in ("checks_pns", "checks_resonances"):
-        monkeypatch.setattr(f"seqopt.pulseq.{module}.MOST_SAMPLES", 100)
+    monkeypatch.setattr("seqopt.pulseq.rastered.MOST_SAMPLES", 100)
     played = read_sequence(gre)
     for measure, name in ((pns_checks, "nerve"), (resonance_checks, "resonances")):
         checks, unchecked = measure(played, GUARDED)
         assert checks == []
         assert name in unchecked[0]
         assert "plays gradients for more than" in unchecked[0]
+
+
+def test_gradients_of_minutes_in_a_block_of_milliseconds_is_not_looked_at_for_long(gre, tmp_path):
+    text = gre.read_text()
+    row = re.search(r"(?m)^\[TRAP\]\n(?:#.*\n)*( *\d+ +\S+ +\d+ +)(\d+)", text)
+    damaged = tmp_path / "damaged.seq"
+    damaged.write_text(text[: row.start(2)] + "100000000" + text[row.end(2) :])
+    played = read_sequence(damaged)
+    for measure in (pns_checks, resonance_checks):
+        checks, unchecked = measure(played, GUARDED)
+        assert checks == []
+        assert "far beyond the ends of their blocks" in unchecked[0]
 
 
 def test_orientations_are_rotations_and_hold_each_order_of_axes():
@@ -144,7 +156,7 @@ def test_a_file_that_only_another_orientation_takes_above_the_limit_says_so(tmp_
     between = (found.peak + found.worst_orientation) / 2
     (check,), said = pns_checks(played, replace(GUARDED, stimulation_limit=between))
     assert check.held
-    worst = f"{found.worst_orientation:.2f} in the worst of 24 tried"
+    worst = f"{found.worst_orientation:.2f} in the worst of 24 tried; the scanner judges the one that is prescribed"
     assert said == [f"PNS in other slice orientations: {worst}"]
     assert pns_checks(played, replace(GUARDED, stimulation_limit=between, oblique="axis"))[1] == []
     assert pns_checks(played, replace(GUARDED, stimulation_limit=found.peak / 2))[1] == []
