@@ -24,7 +24,7 @@ from seqopt.recon.cartesian_loop import cartesian_in_loop
 from seqopt.registry import Registry
 from seqopt.sampling.masks import centre_out, refuse_impossible_mask
 from seqopt.workflows.mask_recipe import MaskRecipe
-from seqopt.workflows.safety import lines_within_limits
+from seqopt.workflows.safety import lines_within_limits, lines_within_rms
 
 FAMILY = "igs"
 _NOT_COMPARED = ("out", "resume", "overwrite", "labels", "pulseq_versions")
@@ -210,7 +210,8 @@ class MaskRequest:
     def designed(self, order: npt.NDArray[np.int64], **provenance: Any) -> MaskDesign:
         """The design with these lines in nested order, as gentle as the slowest has to be."""
         slowest = self.slowest()
-        return self._designed(order, slowest.scanner, slowest.protocol, provenance)
+        design = self._designed(order, slowest.scanner, slowest.protocol, provenance)
+        return lines_within_rms(design, tr_s=self.protocol.tr_s)
 
     def _designed(
         self, order: npt.NDArray[np.int64], scanner: Scanner, protocol: Protocol, provenance: Mapping[str, Any]

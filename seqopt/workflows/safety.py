@@ -90,6 +90,14 @@ def lines_within_limits(request: MaskRequest, design: MaskDesign) -> MaskDesign:
     return (raised(attempt, found) if wanted.pns else found).design
 
 
+def lines_within_rms(design: MaskDesign, *, tr_s: float | None) -> MaskDesign:
+    """The design with a TR that keeps the RMS limit, unless it is wanted otherwise: inner lines leave TE shorter."""
+    if design.scanner.max_rms_grad_hz_per_m is None or tr_s is not None:
+        return design
+    free = replace(design, protocol=replace(design.protocol, tr_s=None))
+    return tried(free, build_mask, Wanted(), Derating(design.scanner.connection_slew_share)).design
+
+
 def _impossible(request: DesignRequest | MaskRequest, found: Tried[Any]) -> str:
     name = found.worst.name
     if name.startswith(RMS):

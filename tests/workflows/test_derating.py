@@ -150,3 +150,18 @@ def test_lines_keep_the_limit_whatever_is_chosen(sequence):
         assert found.held
         assert found.limit == 0.6
     assert asked.slowest().scanner.connection_slew_share > strict.connection_slew_share
+
+
+def test_inner_lines_whose_lobes_leave_te_shorter_keep_the_rms_limit_too():
+    strict = replace(EXAMPLE, max_rms_grad_hz_per_m=mt_per_m_to_hz_per_m(7.45), rms_window_s=0.1)
+    asked = MaskRequest(
+        out=Path("unused"), geometry=Geometry(fov_m=(0.22, 0.22), matrix=(64, 64)), scanner=strict,
+        protocol=Protocol(dummy_shots=1), recipe=choose_mask_recipe("smoke", budget=1.0), shots=8, coils=1,
+    )  # fmt: skip
+    inner = asked.designed(np.array(sorted(range(64), key=lambda line: abs(line - 32))))
+    as_slow = replace(inner, protocol=asked.slowest().protocol)
+    held = []
+    for one in (asked.slowest(), inner, as_slow):
+        checks = {check.name: check for check in certify_unwritten(build_mask(one)[0], one).checks}
+        held.append(all(checks[f"gradient.rms_{axis}"].held for axis in "xyz"))
+    assert held == [True, True, False]
