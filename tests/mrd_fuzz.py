@@ -14,8 +14,9 @@ import numpy as np
 from seqopt.errors import SeqoptError
 from seqopt.workflows.reconstruct import reconstruct
 
-SECONDS = 60
-MEMORY_BYTES = 8 << 30
+SECONDS = 30
+ADDRESSES_BYTES = 8 << 30
+MEMORY_MIB = 1024
 
 
 def mutated(whole: bytes, generator: np.random.Generator) -> bytes:
@@ -37,14 +38,21 @@ def mutated(whole: bytes, generator: np.random.Generator) -> bytes:
 
 
 def _read(path: Path, out: Path, told: Connection) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES_BYTES, ADDRESSES_BYTES))
+    before = _peak_mib()
     try:
         summary = reconstruct(path, out, method=None, iterations=1, cross_check=False)
-        told.send(f"read: {summary.slices} slices")
+        outcome = f"read: {summary.slices} slices"
     except SeqoptError as error:
-        told.send("refused" if "\n" not in str(error) and not out.exists() else f"untidy refusal: {error}")
+        outcome = "refused" if "\n" not in str(error) and not out.exists() else f"untidy refusal: {error}"
     except BaseException:
-        told.send(f"traceback: {traceback.format_exc()}")
+        outcome = f"traceback: {traceback.format_exc()}"
+    taken = _peak_mib() - before
+    told.send(outcome if taken < MEMORY_MIB else f"took {taken} MiB; {outcome}")
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def outcomes(bases: list[Path], count: int, seed: int, folder: Path) -> Iterator[tuple[int, str]]:

@@ -100,5 +100,5 @@ def test_mrpro_reconstructs_our_raw_data(simulated, tmp_path):
     run(python, PEERS / "mrpro_recon.py", simulated / "scan.mrd", tmp_path / "image.npy", ITERATIONS)
     theirs, ours = np.load(tmp_path / "image.npy"), np.load(simulated / "ours.npy")
     for number, truth in enumerate(np.load(simulated / "truth.npy")):
-        assert nrmse(theirs[number], truth) < 0.08  # 0.051 and 0.033 measured, ours 0.063 and 0.042
+        assert nrmse(theirs[number], truth) < 0.08  # 0.051 and 0.033 measured, ours 0.063 and 0.042, by noise in air
         assert nrmse(theirs[number], ours[number]) < 0.08

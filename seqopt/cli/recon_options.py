@@ -28,10 +28,25 @@ _OPTIONS = (
         help="Weight of the image's energy, or of its wavelets or total variation relative to the brightest pixel.  "
         "[default: 0.01; l1-wavelet 0.003, tv 0.002; for lines 0.003]",
     ),
+    click.option(
+        "--prewhiten/--no-prewhiten",
+        default=None,
+        help="Mix the coils by the noise readout, so that their noise is equal and uncorrelated.  "
+        "[default: where that readout tells how]",
+    ),
+    click.option(
+        "--remove-oversampling/--keep-oversampling",
+        default=None,
+        help="Of Cartesian lines: cut the image to its field of view, or show all that was encoded.  [default: cut]",
+    ),
     click.option("--maps", help="Coil maps from the data: walsh or espirit.  [default: walsh]"),
     click.option(
+        "--calibration", type=int, help="Side of the k-space centre for the coil maps, in 1/FOV.  [default: 24]"
+    ),
+    click.option(
         "--density",
-        help="Density compensation: pipe-menon, analytic (radial and spiral shots) or file.  [default: pipe-menon]",
+        help="Density compensation: pipe-menon, analytic (radial and spiral shots), file or none.  "
+        "[default: pipe-menon]",
     ),
     click.option(
         "--coil-compression",
@@ -39,14 +54,23 @@ _OPTIONS = (
         help="Virtual coils: their number, or below 1 the share of the energy to keep.  [default: 0, as acquired]",
     ),
     click.option(
+        "--partial-fourier",
+        help="What lines lack on one side of k-space: zero leaves it, pocs fills it by the phase of the symmetric "
+        "centre, auto does so where it is more than a twentieth.  [default: auto]",
+    ),
+    click.option(
         "--gradient-delays",
         help="auto, calibration (spokes of the scan), ring (where radial spokes intersect) or none.  [default: auto]",
     ),
     click.option(
         "--girf",
-        help="CSV of the gradients' response (frequency_hz,x_re,x_im,y_re,y_im), applied to the design's waveforms.",
+        help="CSV of the gradients' response (frequency_hz,x_re,x_im,y_re,y_im), applied to what the .seq plays.",
     ),
-    click.option("--field-map", help="Correct off-resonance: a NIfTI in Hz, or `measured` by the scan itself."),
+    click.option(
+        "--field-map",
+        help="Correct off-resonance: a NIfTI in Hz, positive where spins precess faster, as a gradient that raises "
+        "the frequency; or `measured` by the scan itself.",
+    ),
     click.option("--segments", type=int, help="Most terms by which off-resonance is approximated.  [default: 8]"),
     click.option(
         "--calibration-scans/--no-calibration-scans",

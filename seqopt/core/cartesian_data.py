@@ -37,8 +37,13 @@ class CartesianData:
     noise: ComplexArray | None = None
     """(coils, n) samples of a noise-only readout."""
     noise_dwell_s: float | None = None
+    """1 / its noise-equivalent bandwidth."""
+    averages: IntArray | None = None
+    """(slices, lines) of how many readouts each line is the mean; None where each is one."""
     design_signature: str | None = None
     """MD5 of the .seq that was played, where the file names it."""
+    columns: tuple[int, int] | None = None
+    """First sample along kx that was acquired and the one after the last, of an asymmetric echo; None for all."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 4 or self.calibration.ndim != 4:
@@ -48,6 +53,8 @@ class CartesianData:
             raise SeqoptError(f"lines have {x} samples, expected {self.geometry.matrix[0]} (matrix x)")
         if self.acquired.shape != (slices, count):
             raise SeqoptError(f"acquired has shape {self.acquired.shape}, expected {(slices, count)} (slices, lines)")
+        if self.averages is not None and self.averages.shape != (slices, count):
+            raise SeqoptError(f"averages have shape {self.averages.shape}, expected {(slices, count)} (slices, lines)")
         if not self.acquired.any(1).all():
             raise SeqoptError("a slice has no line at all; leave it out")
         wanted = (slices, coils, len(self.calibration_lines), x)
@@ -58,6 +65,8 @@ class CartesianData:
             ("calibration lines", self.calibration_lines, len(self.calibration_lines)),
         ):
             self._check_numbers(what, numbers, expected)
+        if self.columns is not None and not 0 <= self.columns[0] <= x // 2 < self.columns[1] <= x:
+            raise SeqoptError(f"columns: got {self.columns}, expected a span of 0..{x} about the centre {x // 2}")
         if not (np.isfinite(self.samples).all() and np.isfinite(self.calibration).all()):
             raise SeqoptError("the acquired samples hold NaN or infinity; the file is damaged or was scaled wrongly")
 
@@ -73,6 +82,13 @@ class CartesianData:
         mask = np.zeros(self.geometry.matrix[1], dtype=bool)
         mask[self.lines[self.acquired[slice_]]] = True
         return mask
+
+    def averages_of(self, slice_: int) -> IntArray:
+        """(matrix y,) of how many readouts each line of the slice is the mean, 1 where there is none."""
+        averages = np.ones(self.geometry.matrix[1], np.int64)
+        if self.averages is not None:
+            averages[self.lines] = np.maximum(self.averages[slice_], 1)
+        return averages
 
     def grid(self, slice_: int) -> ComplexArray:
         """(coils, matrix y, matrix x) samples of a slice on the full grid, zero where nothing was acquired."""

@@ -26,8 +26,11 @@ class KspaceData:
     noise: ComplexArray | None = None
     """(coils, n) samples of a noise-only readout."""
     noise_dwell_s: float | None = None
+    """1 / its noise-equivalent bandwidth."""
     weights: npt.NDArray[np.float64] | None = None
     """(shots, samples) density compensation that came with the data."""
+    averages: npt.NDArray[np.int64] | None = None
+    """(slices, shots) of how many readouts each shot is the mean; None where each is one."""
     design_signature: str | None = None
     """MD5 of the .seq that was played, where the file names it."""
 
@@ -38,6 +41,8 @@ class KspaceData:
             raise SeqoptError(
                 f"trajectory of shape {self.k_per_m.shape} does not match samples of shape {self.samples.shape}"
             )
+        if self.averages is not None and self.averages.shape != (self.samples.shape[0], self.samples.shape[2]):
+            raise SeqoptError(f"averages have shape {self.averages.shape}, expected (slices, shots) of the samples")
         if not np.isfinite(self.samples).all():
             raise SeqoptError("the acquired samples hold NaN or infinity; the file is damaged or was scaled wrongly")
         if not np.isfinite(self.k_per_m).all():

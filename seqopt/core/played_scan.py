@@ -31,6 +31,8 @@ class PlayedScan:
     """For each readout (samples, 2), shared between readouts that play alike."""
     offsets_per_m: FloatArray
     """(readouts, 2) k where the moments are 0."""
+    signatures: frozenset[str] = frozenset()
+    """MD5 of the file, and the one that it states."""
 
     def __post_init__(self) -> None:
         counts = {len(self.samples), len(self.noise), len(self.image), len(self.moments_per_m), len(self.offsets_per_m)}

@@ -1,6 +1,6 @@
 """The main field's offset during a readout, as a sum of few terms each of which is a Fourier transform.
 
-exp(2 pi i f t) = sum_l b_l(t) c_l(f), so that the encoding is sum_l b_l(t) A c_l(f(r)): with as many terms as needed
+exp(-2 pi i f t) = sum_l b_l(t) c_l(f), so that the encoding is sum_l b_l(t) A c_l(f(r)): with as many terms as needed
 the error is below any limit (Sutton, Noll, Fessler, IEEE TMI 22:178, 2003; Fessler et al., IEEE TSP 53:3393, 2005).
 """
 
@@ -35,7 +35,15 @@ class FieldTerms:
     in_space: Tensor
     """(terms, y, x) complex64: c_l(f(r))."""
     error: float
-    """Relative error of exp(2 pi i f t) over the samples and pixels."""
+    """Relative error of exp(-2 pi i f t) over the samples and pixels."""
+
+
+def field_phase(field_hz: FloatArray, time_s: FloatArray | float) -> ComplexArray:
+    """exp(-2 pi i f t) of fields in Hz and times in s that broadcast, positive where spins precess faster.
+
+    The sign is that of the encoding, exp(-2 pi i k r): a field that grows with position is a gradient.
+    """
+    return np.asarray(np.exp(-2j * np.pi * field_hz * time_s))
 
 
 def field_terms(field_map_hz: FloatArray, times_s: FloatArray, *, most: int) -> FieldTerms:
@@ -45,7 +53,7 @@ def field_terms(field_map_hz: FloatArray, times_s: FloatArray, *, most: int) -> 
     shall hold. Raises `SeqoptError` where ``most`` terms leave more than ``LARGEST_ERROR``.
     """
     centres, share = _histogram(field_map_hz)
-    phases = np.exp(2j * np.pi * times_s[:, None] * centres)  # (samples, bins)
+    phases = field_phase(centres, times_s[:, None])  # (samples, bins)
     left, _, _ = np.linalg.svd(phases * np.sqrt(share), full_matrices=False)
     in_frequency = left.conj().T @ phases  # the best weights of these vectors for any frequency
     energy = np.cumsum((np.abs(in_frequency) ** 2 * share).sum(1)) / len(times_s)
@@ -66,7 +74,7 @@ class GramTerms:
     in_time: Tensor
     """(terms, samples) real float32: a_l(t)."""
     in_space: Tensor
-    """(terms, y, x) complex64: exp(2 pi i f t_l)."""
+    """(terms, y, x) complex64: exp(-2 pi i f t_l)."""
     error: float
 
 
@@ -85,7 +93,7 @@ def gram_terms(field_map_hz: FloatArray, times_s: FloatArray, *, most: int) -> G
         if error < ERROR_LIMIT:
             break
     _refuse_large(error, terms, field_map_hz)
-    in_space = np.exp(2j * np.pi * nodes[:, None, None] * field_map_hz)
+    in_space = field_phase(field_map_hz, nodes[:, None, None])
     return GramTerms(
         torch.from_numpy(in_time.astype(np.float32)), torch.from_numpy(in_space.astype(np.complex64)), error
     )
@@ -136,7 +144,7 @@ def _at(field_map_hz: FloatArray, in_time: ComplexArray, times_s: FloatArray) ->
     low, high = float(field_map_hz.min()), float(field_map_hz.max())
     cycles = max(high - low, 1e-3) * float(np.ptp(times_s))
     grid = np.linspace(low - 1e-3, high + 1e-3, _FINER * (8 + int(np.ceil(cycles)) * 8))
-    weights = in_time.conj().T @ np.exp(2j * np.pi * times_s[:, None] * grid)
+    weights = in_time.conj().T @ field_phase(grid, times_s[:, None])
     return np.asarray(CubicSpline(grid, weights, axis=1)(field_map_hz))
 
 

@@ -31,9 +31,9 @@ def threads_for_coils() -> Iterator[None]:
 class SenseGram:
     """Images (batch, y, x) -> sum_c conj(S_c) A^H W A (S_c x), as `sense_gram` of the same spectrum and maps.
 
-    Transforms along rows whose distance in memory is a power of two are slow, and torch's leave the transformed axis
-    contiguous: arrays lie such that every transform finds padded rows and every other operation finds its operands in
-    order.
+    Transforms along columns whose rows lie a power of two apart are slow, and torch's leave the transformed axis
+    contiguous: arrays lie such that every transform finds whole or padded rows and every other operation finds its
+    operands in order.
     """
 
     def __init__(self, spectrum: Tensor, maps: Tensor) -> None:
@@ -43,13 +43,14 @@ class SenseGram:
         if maps.is_cuda:
             return
         ny, nx = spectrum.shape[1:]
-        halves = shifted_maps(maps)  # (..., 2 halves along y, y, x)
-        self._ahead = halves.movedim(-3, -2).contiguous()  # (..., y, half, x)
-        self._back = halves.conj().resolve_conj().transpose(-2, -1).contiguous()  # (..., half, x, y)
-        self._shift = half_shift(nx).to(maps.dtype)
-        self._unshift = self._shift.conj().resolve_conj()
-        # real and imaginary part alike, in the order half along x, half along y, y, x
-        wide = (0.25 * spectrum).view(2, 2, ny, nx).transpose(0, 1)[..., None].expand(2, 2, ny, nx, 2)
+        halves = shifted_maps(maps).transpose(-2, -1)  # (..., 2 halves along y, x, y)
+        self._ahead, self._back = halves.contiguous(), halves.conj().resolve_conj().contiguous()
+        shift = half_shift(nx).to(maps.dtype)
+        self._shifts = torch.stack([torch.ones_like(shift), shift], 1)[..., None]  # x, half along x, 1
+        self._unshift = shift.conj().resolve_conj()
+        # real and imaginary part alike, in the order half along y, half along x, y, x; with the scale of the transforms
+        scale = 0.25 / (nx * ny)
+        wide = (scale * spectrum).view(2, 2, ny, nx)[..., None].expand(2, 2, ny, nx, 2)
         self._wide = wide.to(maps.real.dtype).contiguous()
         self._pool = ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -71,20 +72,20 @@ class SenseGram:
         return total
 
     def _of_coils(self, image: Tensor, ahead: Tensor, back: Tensor) -> Tensor:
-        """One coil at a time and in place, so that it stays in the cache."""
+        """One coil and one half along y at a time and in place, so that they stay in the cache."""
         ny, nx = image.shape
-        rows = image.new_empty(ny, 2 * nx + _PADDING)[:, : 2 * nx]  # y, then half along y and x
-        columns = image.new_empty(nx, 4 * ny + _PADDING)[:, : 4 * ny]  # x, then half along x, half along y and y
-        by_rows, by_columns = rows.view(ny, 2, nx), columns.view(nx, 2, 2, ny)
+        rows = image.new_empty(ny, nx + _PADDING)[:, :nx]
+        columns = image.new_empty(nx, 2 * ny + _PADDING)[:, : 2 * ny]
+        turned = image.T.contiguous()
+        seen = torch.empty_like(turned)
         total = torch.zeros_like(back[0])
-        for one, other in zip(ahead, back, strict=True):
-            torch.mul(one, image[:, None], out=by_rows)
-            along_y = torch.fft.fft(rows, dim=0).view(ny, 2, nx).permute(2, 1, 0)
-            by_columns[:, 0] = along_y
-            torch.mul(along_y, self._shift[:, None, None], out=by_columns[:, 1])
-            spectra = torch.fft.fft(columns, dim=0).T.contiguous().view(2, 2, ny, nx)
-            torch.view_as_real(spectra).mul_(self._wide)
-            even, odd = torch.fft.ifft(spectra)
-            torch.addcmul(even, odd, self._unshift, out=by_rows.transpose(0, 1))
-            total.addcmul_(torch.fft.ifft(rows, dim=0).T.contiguous().view(2, nx, ny), other)
+        for half, sum_ in enumerate(total):
+            for one, other in zip(ahead[:, half], back[:, half], strict=True):
+                along_y = torch.fft.fft(torch.mul(one, turned, out=seen))
+                torch.mul(along_y[:, None], self._shifts, out=columns.view(nx, 2, ny))
+                spectra = torch.fft.fft(columns, dim=0).T.contiguous().view(2, ny, nx)
+                torch.view_as_real(spectra).mul_(self._wide[half])
+                even, odd = torch.fft.ifft(spectra, norm="forward")
+                torch.addcmul(even, odd, self._unshift, out=rows)
+                sum_.addcmul_(torch.fft.ifft(rows, dim=0, norm="forward").T.contiguous(), other)
         return total.sum(0).T

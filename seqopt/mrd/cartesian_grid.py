@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from seqopt.core import Geometry, MaskDesign
 from seqopt.errors import SeqoptError
 from seqopt.mrd.files import RawFile
 from seqopt.mrd.from_header import read_geometry
+from seqopt.mrd.heads import encodes_image, heads_of
 
 ComplexArray = npt.NDArray[np.complex64]
+_SIEMENS_CENTRE = 5  # of idx.user: ushKSpaceCentreLineNo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,33 @@ class CartesianGrid:
     """What is reconstructed: larger than the image along y where the phase encoding was oversampled."""
     image: Geometry
 
+    def whole(self) -> CartesianGrid:
+        """The same with all that was encoded as the image: no oversampling is removed, along x nor along y."""
+        x, y = self.encoded.matrix
+        wider = self.samples / self.kept
+        size = 2 * round(wider * x / 2)
+        fov_m = self.encoded.fov_m[0] * size / x, self.encoded.fov_m[1]
+        every = replace(self.encoded, fov_m=fov_m, matrix=(size, y))
+        return replace(self, kept=self.samples, encoded=every, image=every)
+
+    def cropped(self) -> CartesianGrid:
+        """The same for readouts that someone took the oversampling of already."""
+        return replace(self, samples=self.kept)
+
     def line(self, counter: int) -> int:
         """Number of a line in the encoded matrix; outside of it where the image's resolution is lower."""
         return counter - self.centre_line + self.encoded.matrix[1] // 2
+
+    def columns(self, spans: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+        """Samples kx, first and last + 1, that all readouts have, of (centre sample, samples) each; None for all.
+
+        None, too, where the centre is not among them.
+        """
+        before, after = map(min, zip(*((centre, length - 1 - centre) for centre, length in spans), strict=True))
+        size = self.encoded.matrix[0]
+        first = max(size // 2 - before * self.kept // self.samples, 0)
+        last = min(size // 2 + after * self.kept // self.samples, size - 1)
+        return None if (first, last) == (0, size - 1) or not first <= size // 2 <= last else (first, last + 1)
 
     def without_oversampling(self, samples: ComplexArray) -> ComplexArray:
         """Samples (..., samples) at spacing 1 / encoded FOV -> (..., matrix x) at 1 / FOV, of the same scale."""
@@ -67,7 +94,7 @@ def grid_of_header(raw: RawFile, path: Path, notes: list[str], *, slices: int) -
 
     Raises `SeqoptError` for an encoded field of view that is smaller than the image's.
     """
-    image = read_geometry(raw, path, slices=slices)
+    image = read_geometry(raw, path, notes, slices=slices)
     encoding = raw.encoding
     space = encoding.encodedSpace
     fov_m = 1e-3 * space.fieldOfView_mm.x, 1e-3 * space.fieldOfView_mm.y
@@ -87,6 +114,33 @@ def grid_of_header(raw: RawFile, path: Path, notes: list[str], *, slices: int) -
     if centre_line == 0:
         centre_line = int(space.matrixSize.y) // 2
         notes.append(f"the header states no centre of the phase encoding; line {centre_line} was taken")
+    centre_line = _centre_of_readouts(raw, centre_line, notes)
+    _note_ramps(encoding, notes)
     samples = int(space.matrixSize.x)
     kept = min(samples, round(samples / larger[0]))
     return CartesianGrid(samples=samples, kept=kept, centre_line=centre_line, encoded=encoded, image=image)
+
+
+def _centre_of_readouts(raw: RawFile, stated: int, notes: list[str]) -> int:
+    """What Siemens' own readouts say, as its converter keeps it; of a partial Fourier scan its header may say N/2."""
+    system = raw.header.acquisitionSystemInformation
+    if "siemens" not in str(getattr(system, "systemVendor", None) or "").lower():
+        return stated
+    image = [raw.acquisitions[place] for place in np.flatnonzero(encodes_image(heads_of(raw.acquisitions)))]
+    said = {int(item.idx.user[_SIEMENS_CENTRE]) for item in image}
+    if len(said) != 1 or said <= {0, stated} or max(said) > max(item.idx.kspace_encode_step_1 for item in image):
+        return stated
+    notes.append(
+        f"the readouts say that line {max(said)} is the centre, the header {stated}; the readouts were followed"
+    )
+    return said.pop()
+
+
+def _note_ramps(encoding: Any, notes: list[str]) -> None:
+    """Echo-planar data, which Siemens' converter calls Cartesian and leaves on the ramps of its gradients."""
+    description = encoding.trajectoryDescription
+    if description is not None and "epi" in str(description.identifier).lower():
+        notes.append(
+            "echo-planar readouts: lines are taken as evenly sampled and in phase; neither samples on ramps nor odd "
+            "and even echoes were corrected, expect ghosts"
+        )

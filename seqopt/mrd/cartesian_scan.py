@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import ismrmrd
@@ -13,17 +15,20 @@ import numpy.typing as npt
 from seqopt.core import LEAST_CALIBRATION, CartesianData, Geometry, MaskDesign
 from seqopt.core.cartesian_data import central_run
 from seqopt.errors import SeqoptError
+from seqopt.mrd.cartesian_checks import Lines, check_length, check_segments, check_strangers, note_missing
 from seqopt.mrd.cartesian_grid import CartesianGrid, centred, grid_of_design, grid_of_header
-from seqopt.mrd.files import RawFile, Reader, read_raw
+from seqopt.mrd.cartesian_lines import centre_sample, is_cartesian, states_centre
+from seqopt.mrd.files import RawFile, read_raw
 from seqopt.mrd.from_header import read_placement
-from seqopt.mrd.heads import encodes_image, imaging_space
 from seqopt.mrd.placement import Placement
-from seqopt.mrd.scan import (
+from seqopt.mrd.readouts import (
+    NoSignalError,
     check_values,
     common_size,
     imaging_readouts,
     is_imaging,
     kept,
+    noise_dwell_s,
     noise_readouts,
     noise_samples,
     sorted_readouts,
@@ -31,9 +36,17 @@ from seqopt.mrd.scan import (
 from seqopt.mrd.xml_header import SIGNATURE_NAME, user_string
 
 ComplexArray = npt.NDArray[np.complex64]
-Lines = dict[tuple[int, int], ComplexArray]
-"""(slice, line) -> (coils, x)."""
 _COUNTERS = ("repetition", "contrast", "phase", "set")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Others:
+    """What calibrates the lines of some slices, read apart from these."""
+
+    calibration: Sequence[ismrmrd.Acquisition]
+    """Flagged as calibration."""
+    shared: Iterable[tuple[str, Sequence[ismrmrd.Acquisition]]] = ()
+    """Whose, and lines: of all repetitions, then of other contrasts; they serve where the data's own are too few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +58,6 @@ class CartesianScan:
     """Smaller than the data's own along y where the phase encoding was oversampled."""
     placement: Placement
     notes: tuple[str, ...] = ()
-
-
-def is_cartesian(raw: RawFile) -> bool:
-    """Whether the header says so and no readout holds a trajectory of its own."""
-    said = str(raw.encoding.trajectory.value) == "cartesian"
-    image = [item for item in raw.acquisitions if item.encoding_space_ref == raw.space]
-    return said and all(item.trajectory_dimensions == 0 for item in image)
-
-
-def is_cartesian_file(reader: Reader) -> bool:
-    """The same of a file of which only the headers were read."""
-    space = imaging_space(reader.heads)
-    said = str(RawFile.of(reader, space).encoding.trajectory.value) == "cartesian"
-    mine = encodes_image(reader.heads) & (reader.heads["encoding_space_ref"] == space)
-    return said and not reader.heads["trajectory_dimensions"][mine].any()
 
 
 def read_cartesian_scan(path: Path, design: MaskDesign | None = None) -> CartesianScan:
@@ -77,34 +75,43 @@ def sort_cartesian_scan(
     path: Path,
     design: MaskDesign | None = None,
     *,
-    part: bool = False,
-    shared: Sequence[ismrmrd.Acquisition] = (),
+    others: Others | None = None,
+    whole: bool = False,
 ) -> CartesianScan:
-    """What `read_cartesian_scan` does, of a file that was read already, or of some slices: a ``part``.
+    """What `read_cartesian_scan` does, of a file that was read already, or of some slices: with ``others``.
 
-    What is missing of a part goes unsaid. ``shared`` are lines of other repetitions, which calibrate where the data
-    themselves hold too few about the centre.
+    What is missing of some slices goes unsaid. A ``whole`` image shows all that was encoded. Raises `NoSignalError`
+    where there are only zeros, or no line lies within the matrix.
     """
-    if design is None and not is_cartesian(raw):
+    if design is None and others is None and not is_cartesian(raw, path):
         raise SeqoptError(f"{path} is not Cartesian by its header; give the design with --design")
     notes: list[str] = []
     own = [item for item in raw.acquisitions if is_imaging(item) or not _is_calibration(item)]
     items = imaging_readouts(replace(raw, acquisitions=own), path, notes)
     slices = sorted({int(item.idx.slice) for item in items})
     grid = grid_of_design(design) if design is not None else grid_of_header(raw, path, notes, slices=len(slices))
+    grid = grid.whole() if whole else grid
     _, length = common_size(path, items)
-    _check_length(path, length, grid, design)
+    check_length(path, length, grid, design)
+    check_segments(path, items, length, grid)
+    if length == grid.kept < grid.samples and all(abs(_span(item)[0] - length // 2) <= 1 for item in items):
+        grid = grid.cropped()
+        notes.append(f"readouts hold {length} samples, as many as the image: their oversampling was removed before")
     found = _lines(path, items, grid, notes)
+    if not found:
+        raise NoSignalError(f"{path}: no line lies within the header's matrix; its line counters or limits are wrong")
     slices = sorted({slice_ for slice_, _ in found})
     numbers = np.array(sorted({line for _, line in found}), dtype=np.int64)
-    _check_strangers(path, found, slices, design)
-    if not part:
-        _note_missing(found, slices, design, notes)
+    check_strangers(path, found, slices, design)
+    if others is None:
+        note_missing(found, slices, design, notes)
     samples, acquired = _stacked(found, slices, numbers)
     check_values(path, samples)
-    flagged = _flagged(path, raw, items, grid)
-    calibration, calibration_lines = _calibration(path, flagged, shared, found, slices, grid, notes)
+    others = others or Others(calibration=_of_series(raw, items[0]))
+    flagged = _flagged(path, others.calibration, items, grid)
+    calibration, calibration_lines = _calibration(path, flagged, others.shared, found, slices, grid, notes)
     noise = noise_readouts(raw)
+    counts = Counter((item.idx.slice, grid.line(item.idx.kspace_encode_step_1)) for item in items)
     first = items[0]
     data = CartesianData(
         samples=samples,
@@ -115,8 +122,10 @@ def sort_cartesian_scan(
         calibration=calibration,
         calibration_lines=calibration_lines,
         noise=noise_samples(noise, samples.shape[1], path),
-        noise_dwell_s=1e-6 * noise[0].sample_time_us if noise and noise[0].sample_time_us > 0 else None,
+        noise_dwell_s=noise_dwell_s(raw, noise),
+        averages=np.array([[counts[slice_, line] for line in numbers.tolist()] for slice_ in slices]),
         design_signature=user_string(raw.header, SIGNATURE_NAME),
+        columns=grid.columns(map(_span, items)),
     )
     image = replace(grid.image, slices=len(slices))
     firsts = [next(item for item in items if item.idx.slice == slice_) for slice_ in slices]
@@ -128,27 +137,14 @@ def _is_calibration(item: ismrmrd.Acquisition) -> bool:
     return any(item.isFlagSet(flag) for flag in flags)
 
 
-def _check_length(path: Path, length: int, grid: CartesianGrid, design: MaskDesign | None) -> None:
-    if design is not None and length != grid.samples:
-        raise SeqoptError(
-            f"{path}: readouts have {length} samples, but the design {design.name} has {grid.samples}; "
-            "give the design that was played"
-        )
-    if length > grid.samples:
-        raise SeqoptError(
-            f"{path}: readouts have {length} samples, but the header's encoded matrix has {grid.samples}; "
-            "correct the header or give the design with --design"
-        )
-
-
 def _lines(path: Path, items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid, notes: list[str]) -> Lines:
     """The lines within the matrix, averaged, unreversed, centred and without oversampling."""
     groups = sorted_readouts(path, items, notes, word="line")
-    if any(item.center_sample == 0 for item in items):
-        notes.append("readouts state no centre sample; their middle was taken")
+    if not all(states_centre(item) for item in items):
+        notes.append("readouts state no centre sample, or one beyond their ends; their middle was taken")
     inside = {key: value for key, value in groups.items() if 0 <= grid.line(key[1]) < grid.encoded.matrix[1]}
     if not inside:
-        raise SeqoptError(f"{path}: no line lies within the header's matrix; its line counters or limits are wrong")
+        return {}
     if len(inside) < len(groups):
         notes.append(f"left out {len(groups) - len(inside)} lines beyond the image's matrix")
     with np.errstate(all="ignore"):  # what is not finite is refused later
@@ -159,38 +155,15 @@ def _lines(path: Path, items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid
 
 def _centred(item: ismrmrd.Acquisition, grid: CartesianGrid) -> ComplexArray:
     """(coils, encoded samples), kx = 0 in the middle, kx ascending."""
-    data = kept(item)
-    length = data.shape[1]
-    centre = int(item.center_sample) - int(item.discard_pre) if item.center_sample else length // 2
-    if item.isFlagSet(ismrmrd.ACQ_IS_REVERSE):
-        data, centre = data[:, ::-1], length - 1 - centre
-    return centred(data, grid.samples, centre)
+    reverse = item.isFlagSet(ismrmrd.ACQ_IS_REVERSE)
+    return centred(kept(item)[:, ::-1] if reverse else kept(item), grid.samples, _span(item)[0])
 
 
-def _check_strangers(path: Path, found: Lines, slices: list[int], design: MaskDesign | None) -> None:
-    if design is None:
-        return
-    strange_lines = sorted({line for _, line in found} - set(design.lines.tolist()))
-    strange_slices = [slice_ for slice_ in slices if slice_ >= design.geometry.slices]
-    if strange_lines or strange_slices:
-        strange = f"line {strange_lines[0]}" if strange_lines else f"slice {strange_slices[0]}"
-        raise SeqoptError(
-            f"{path} holds {strange}, which the design {design.name} does not; give the design that was played"
-        )
-
-
-def _note_missing(found: Lines, slices: list[int], design: MaskDesign | None, notes: list[str]) -> None:
-    """Say what is missing of the design, or of what other slices have."""
-    lines = {line for _, line in found} if design is None else set(design.lines.tolist())
-    due = len(slices) if design is None else design.geometry.slices
-    if due > len(slices):
-        notes.append(f"the scan is incomplete: {due - len(slices)} of {due} slices are missing")
-    missing = len(slices) * len(lines) - len(found)
-    if missing:
-        notes.append(
-            f"the scan is incomplete: {missing} of {len(slices) * len(lines)} lines are missing; "
-            "each slice is reconstructed from the lines it has"
-        )
+def _span(item: ismrmrd.Acquisition) -> tuple[int, int]:
+    """The centre sample, kx ascending, and the number of samples."""
+    length = kept(item).shape[1]
+    centre = centre_sample(item)
+    return (length - 1 - centre if item.isFlagSet(ismrmrd.ACQ_IS_REVERSE) else centre), length
 
 
 def _stacked(
@@ -207,16 +180,22 @@ def _stacked(
     return samples, acquired
 
 
-def _flagged(path: Path, raw: RawFile, items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid) -> Lines:
-    """Lines that are flagged as calibration."""
-    wanted = [getattr(items[0].idx, name) for name in _COUNTERS]
-    flagged = [
+def _of_series(raw: RawFile, first: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
+    """Readouts that are flagged as calibration, of the series of ``first``."""
+    wanted = [getattr(first.idx, name) for name in _COUNTERS]
+    return [
         item
         for item in raw.acquisitions
         if _is_calibration(item)
         and item.encoding_space_ref == raw.space
         and [getattr(item.idx, name) for name in _COUNTERS] == wanted
     ]
+
+
+def _flagged(
+    path: Path, flagged: Sequence[ismrmrd.Acquisition], items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid
+) -> Lines:
+    """Lines of the calibration readouts."""
     if not flagged:
         return {}
     coils, length = common_size(path, flagged)
@@ -228,7 +207,7 @@ def _flagged(path: Path, raw: RawFile, items: Sequence[ismrmrd.Acquisition], gri
 def _calibration(
     path: Path,
     lines: Lines,
-    shared: Sequence[ismrmrd.Acquisition],
+    shared: Iterable[tuple[str, Sequence[ismrmrd.Acquisition]]],
     found: Lines,
     slices: list[int],
     grid: CartesianGrid,
@@ -237,14 +216,13 @@ def _calibration(
     """The flagged ``lines`` that every slice has; if few, the acquired ones about the centre, else the shared ones."""
     numbers = _in_every_slice(lines, slices)
     few = f"too few calibration lines ({len(numbers)})" if len(numbers) else "no calibration lines"
-    others = {"": found}
-    if shared and len(numbers) < LEAST_CALIBRATION:
-        others[" of all repetitions"] = _lines(path, shared, grid, [])
-    for whose, candidates in others.items():
-        run = central_run(_in_every_slice(candidates, slices), grid.encoded.matrix[1])
-        if len(numbers) < LEAST_CALIBRATION <= len(run):
+    candidates = chain([("", found)], ((f" of {whose}", _lines(path, one, grid, [])) for whose, one in shared))
+    for whose, candidate in () if len(numbers) >= LEAST_CALIBRATION else candidates:
+        run = central_run(_in_every_slice(candidate, slices), grid.encoded.matrix[1])
+        if LEAST_CALIBRATION <= len(run):
             notes.append(f"{few} are flagged; the {len(run)} lines about the centre{whose} serve")
-            lines, numbers = candidates, run
+            lines, numbers = candidate, run
+            break
     chosen = {(slice_, line): lines[slice_, line] for slice_ in slices for line in numbers.tolist()}
     if not chosen:
         coils = next(iter(found.values())).shape[0]

@@ -12,16 +12,19 @@ import h5py
 import ismrmrd
 import numpy as np
 import numpy.typing as npt
+from ismrmrd.hdf5 import acquisition_header_dtype
 
 from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import GROUP
 from seqopt.mrd.head_table import read_heads
 from seqopt.mrd.heads import Heads
-from seqopt.mrd.xml_header import parse_header
+from seqopt.mrd.heaps import check_heaps, text_reference
+from seqopt.mrd.lenient_header import read_header
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _YARDL_MAGIC = b"yardl"
 _CHUNK = 4096  # readouts read at a time
+_SAMPLE_BYTES = 4  # of trajectories and of the parts of samples
 _LARGEST_XML = 64 << 20
 
 
@@ -70,8 +73,9 @@ class MrdReader:
         self.notes = notes
         self._data = file[group]["data"]
         self.xml = _xml(path, file[group])
-        self.header = parse_header(self.xml)
-        self.heads: Heads = read_heads(path, self._data)
+        self.header = read_header(self.xml, notes)
+        self.heads: Heads
+        self.heads, self._references = read_heads(path, self._data)
 
     def acquisitions(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> list[ismrmrd.Acquisition]:
         """See `Reader`."""
@@ -79,7 +83,10 @@ class MrdReader:
         with _damage(self.path):
             for first, last in _runs(np.asarray(rows, dtype=np.int64)):
                 for start in range(first, last, _CHUNK):
-                    out += [acquisition_of(item) for item in self._data[start : min(start + _CHUNK, last)]]
+                    part = slice(start, min(start + _CHUNK, last))
+                    if self._references is not None:
+                        check_heaps(self.path, self._references[part], value_bytes=_SAMPLE_BYTES)
+                    out += [acquisition_of(item) for item in self._data[part]]
         return out
 
     def raw(self, rows: Sequence[int] | npt.NDArray[np.int64], *, space: int = 0) -> RawFile:
@@ -152,15 +159,26 @@ def _checked(file: h5py.File, path: Path, group: str) -> str:
     names = getattr(file[group]["data"], "dtype", np.dtype(float)).names
     if names is None or set(names) != {"head", "traj", "data"}:
         raise SeqoptError(f"{path} is HDF5 but not MRD: {group}/data holds no acquisitions; convert it first")
+    if not _laid_out(file[group]["data"].dtype):
+        raise SeqoptError(f"{path}: {group}/data is not laid out as ISMRMRD's acquisitions are; the file is damaged")
     if "xml" not in file[group]:
         raise SeqoptError(f"{path} holds acquisitions but no XML header; it is damaged, export it again")
     return group
+
+
+def _laid_out(table: np.dtype[Any]) -> bool:
+    """Whether headers and samples have the types of the format; HDF5 may crash where it converts others."""
+    samples = (h5py.check_vlen_dtype(table[name]) for name in ("traj", "data"))
+    return bool(table["head"] == acquisition_header_dtype and all(one == np.float32 for one in samples))
 
 
 def _xml(path: Path, group: h5py.Group) -> bytes:
     table = group["xml"]
     if not isinstance(table, h5py.Dataset) or len(table.shape) > 1 or 0 in table.shape:
         raise SeqoptError(f"{path}: its XML header is no text; the file is damaged")
+    place = text_reference(table)
+    if place is not None:
+        check_heaps(path, place, value_bytes=1)
     text = table[0] if table.shape else table[()]  # one of those that a damaged file claims
     xml = text.encode() if isinstance(text, str) else bytes(text)
     if len(xml) > _LARGEST_XML:

@@ -12,13 +12,17 @@ import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
 from seqopt.mrd.heads import Heads, compact
+from seqopt.mrd.heaps import REFERENCE, References
 
 _MOST_READOUTS = 20_000_000  # 2 GB of headers; a damaged file may claim any number
 _ROWS = 64  # with their samples, where these cannot be left out
+_CHUNKS = 4096  # taken together: of some writers each holds one row
 
 
-def read_heads(path: Path, data: h5py.Dataset) -> Heads:
-    """(readouts,) of the table ``data``; raises `SeqoptError` for one that is empty or claims more than there is.
+def read_heads(path: Path, data: h5py.Dataset) -> tuple[Heads, References | None]:
+    """(readouts,) of the table ``data``, and (readouts, 2) where trajectory and samples lie, None if that is hidden.
+
+    Raises `SeqoptError` for a table that is empty or claims more than there is.
 
     To read one field of rows that hold variable-length samples, HDF5 reads these too and never frees them (2.0); so
     the rows are taken as they lie in the file, in which the samples are references, or else whole and few at a time.
@@ -30,8 +34,13 @@ def read_heads(path: Path, data: h5py.Dataset) -> Heads:
         raise SeqoptError(f"{path} claims {count} acquisitions but holds {held}; it is truncated or damaged")
     if not count:
         raise SeqoptError(f"{path} holds no acquisitions; give the acquired data")
-    parts = _stored(path, data, count) if plain else (data[start : start + _ROWS] for start in range(0, count, _ROWS))
-    return np.concatenate([compact(part["head"]) for part in parts])
+    if not plain:
+        return np.concatenate([compact(data[at : at + _ROWS]["head"]) for at in range(0, count, _ROWS)]), None
+    heads, references = zip(
+        *((compact(part["head"]), np.stack([part["traj"], part["data"]], 1)) for part in _stored(path, data, count)),
+        strict=True,
+    )
+    return np.concatenate(heads), np.concatenate(references)
 
 
 def _is_plain(data: h5py.Dataset) -> bool:
@@ -41,12 +50,22 @@ def _is_plain(data: h5py.Dataset) -> bool:
 
 
 def _stored(path: Path, data: h5py.Dataset, count: int) -> Iterator[npt.NDArray[Any]]:
-    """Rows chunk by chunk, of which only the field ``head`` means anything."""
-    head, offset = data.dtype.fields["head"][:2]
-    row = np.dtype({"names": ["head"], "formats": [head], "offsets": [offset], "itemsize": data.dtype.itemsize})
-    step = int(data.chunks[0])
-    for start in range(0, count, step):
-        if data.id.get_chunk_info_by_coord((start,)).size != step * row.itemsize:
-            raise SeqoptError(f"{path}: acquisition {start} is not where the file says; it is truncated or damaged")
-        rows = np.frombuffer(data.id.read_direct_chunk((start,))[1], row)
-        yield rows[: count - start]
+    """Rows some chunks at a time: ``head``, and references to ``traj`` and ``data``."""
+    fields = {name: data.dtype.fields[name][:2] for name in ("head", "traj", "data")}
+    row = np.dtype(
+        {
+            "names": list(fields),
+            "formats": [fields["head"][0], REFERENCE, REFERENCE],
+            "offsets": [offset for _, offset in fields.values()],
+            "itemsize": data.dtype.itemsize,
+        }
+    )
+    step, sizes = int(data.chunks[0]), {}
+    data.id.chunk_iter(lambda chunk: sizes.update({chunk.chunk_offset[0]: chunk.size}))  # looking each up takes n^2
+    for first in range(0, count, step * _CHUNKS):
+        chunks = []
+        for start in range(first, min(first + step * _CHUNKS, count), step):
+            if sizes.get(start) != step * row.itemsize:
+                raise SeqoptError(f"{path}: acquisition {start} is not where the file says; it is truncated or damaged")
+            chunks.append(data.id.read_direct_chunk((start,))[1])
+        yield np.frombuffer(b"".join(chunks), row)[: count - first]

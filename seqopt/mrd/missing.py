@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,9 +64,19 @@ def _is_complete(encoding: Any, slices: npt.NDArray[Any], shots: npt.NDArray[Any
 
 
 def missing_notes(
-    content: Content, *, word: str, slices: Sequence[int] | None = None, steps: Sequence[int] | None = None
+    content: Content,
+    *,
+    word: str,
+    slices: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+    stated: Sequence[int] = (),
 ) -> list[str]:
-    """What is missing of ``slices`` x ``steps`` (shots or lines, in ``word``) or else of what other slices have."""
+    """What is missing of ``slices`` x ``steps`` (shots or lines, in ``word``) or else of what others have.
+
+    Others are slices and, of a repetition that is like none, those repetitions that hold more than it does; steps
+    that are ``stated`` in a header and in no repetition are missing as well.
+    """
+    usual = {} if steps is not None else _usual(content, stated)
     lost_slices, lost, due, example = 0, 0, 0, ""
     wanted_slices = list(slices if slices is not None else content.slices)
     series = content.series
@@ -73,7 +84,7 @@ def missing_notes(
         rows = content.of(key).firsts
         pairs = np.unique(content.heads[rows][["slice", "kspace_encode_step_1"]])
         present = np.unique(pairs["slice"])
-        wanted = np.unique(pairs["kspace_encode_step_1"] if steps is None else np.asarray(steps))
+        wanted = np.unique(usual[key] if steps is None else np.asarray(steps))
         lost_slices += len(set(wanted_slices) - set(present.tolist()))
         due += len(present) * len(wanted)
         lost += len(present) * len(wanted) - len(pairs)
@@ -90,6 +101,31 @@ def missing_notes(
             f"each slice is reconstructed from the {word}s it has{example}"
         )
     return notes
+
+
+def _usual(content: Content, stated: Sequence[int]) -> dict[SeriesKey, npt.NDArray[np.int64]]:
+    """Steps that each series should have, told by those of the other repetitions and by the header."""
+    found = {key: np.unique(content.heads["kspace_encode_step_1"][content.of(key).firsts]) for key in content.series}
+    families: dict[SeriesKey, list[SeriesKey]] = {}
+    for key in found:
+        families.setdefault(replace(key, repetition=0), []).append(key)
+    usual = {}
+    for family in families.values():
+        patterns = {key: found[key].tobytes() for key in family}
+        often = Counter(patterns.values())
+        never = np.setdiff1d(stated, np.concatenate([found[key] for key in family]))
+        for key in family:
+            whole = _whole(key, family, found) if often[patterns[key]] == 1 else key
+            usual[key] = np.union1d(found[whole], never).astype(np.int64)
+    return usual
+
+
+def _whole(key: SeriesKey, family: list[SeriesKey], found: dict[SeriesKey, npt.NDArray[Any]]) -> SeriesKey:
+    """The nearest repetition that holds all steps of this one and more, of which it is an aborted one; or itself."""
+    for other in sorted(family, key=lambda one: abs(one.repetition - key.repetition)):
+        if len(found[other]) > len(found[key]) and np.isin(found[key], found[other]).all():
+            return other
+    return key
 
 
 def _example(pairs: npt.NDArray[Any], wanted: npt.NDArray[Any], key: SeriesKey | None, word: str) -> str:

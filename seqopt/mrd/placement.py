@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,12 @@ from seqopt.core import Geometry
 from seqopt.errors import SeqoptError
 
 FloatArray = npt.NDArray[np.float64]
+
+
+def orthonormal(directions: npt.NDArray[Any]) -> bool:
+    """Whether (3, 3) rows are unit vectors at right angles, as single precision keeps them."""
+    with np.errstate(all="ignore"):  # what is not finite is not
+        return bool(np.allclose(directions @ directions.T, np.eye(3), atol=1e-3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +39,7 @@ class Placement:
             raise SeqoptError("placement: directions need 3 values each and positions (slices, 3)")
         if not np.isfinite(directions).all() or not np.isfinite(self.positions_m).all():
             raise SeqoptError("placement: directions or positions hold NaN or infinity; the file is damaged")
-        if not np.allclose(directions @ directions.T, np.eye(3), atol=1e-3):
+        if not orthonormal(directions):
             raise SeqoptError("placement: read, phase and slice directions are not orthonormal; the file is damaged")
 
     @property
@@ -54,12 +61,9 @@ class Placement:
         Pixel N/2 of each axis lies on the slice's centre (the convention of the encoding operators).
         """
         voxel_x_m, voxel_y_m = geometry.voxel_m
-        if len(self.positions_m) > 1:
-            step_m = (self.positions_m[-1] - self.positions_m[0]) / (len(self.positions_m) - 1)
-        else:
+        step_m = (self.positions_m[-1] - self.positions_m[0]) / max(1, len(self.positions_m) - 1)
+        if np.linalg.norm(step_m) < 1e-6:  # of a single slice
             step_m = self.slice_dir * geometry.slice_thickness_m
-        if np.linalg.norm(step_m) < 1e-6:  # foreign files may leave every position at 0
-            step_m = self.slice_dir * (geometry.slice_thickness_m + geometry.slice_gap_m)
         lps = np.eye(4)
         lps[:3, 0] = self.read_dir * voxel_x_m
         lps[:3, 1] = self.phase_dir * voxel_y_m

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import numpy.typing as npt
 
 from seqopt.core.played_scan import PlayedScan
 from seqopt.errors import SeqoptError
-from seqopt.mrd.files import Reader
-from seqopt.mrd.heads import NOT_IMAGING, Heads, encodes_image, is_noise
+from seqopt.mrd.files import RawFile, Reader
+from seqopt.mrd.heads import NOT_IMAGING, Heads, encodes_image, imaging_space, is_noise
+from seqopt.mrd.trajectory import FARTHEST_PER_FOV, read_trajectory
+from seqopt.mrd.trajectory_units import Space
+from seqopt.mrd.whole_reader import whole
+from seqopt.mrd.xml_header import UNIT_NAME, signatures, user_string
 
 Rows = npt.NDArray[np.int64]
 _KEY = ("slice", "kspace_encode_step_1", "repetition", "contrast", "average", "set", "phase")
+_LOOKED_AT = 64  # readouts whose own trajectory is compared with the sequence's
 _NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
 _NO_IMAGE = sum(1 << (flag - 1) for flag in NOT_IMAGING)
 _NAVIGATOR = 1 << (ismrmrd.ACQ_IS_NAVIGATION_DATA - 1)
@@ -26,11 +32,12 @@ class PlayedReader:
     """A file whose imaging readouts have the sequence's counters, and as trajectory its k in 1/m."""
 
     def __init__(self, reader: Reader, played: PlayedScan) -> None:
-        """Raises `SeqoptError` with the sizes where the data cannot be of this sequence."""
+        """Raises `SeqoptError` with the sizes, or the names, where the data cannot be of this sequence."""
+        reader = whole(reader, played, _acquired_order(reader.heads))
         self.path, self.xml, self.header = reader.path, reader.xml, reader.header
         self._reader, self._played = reader, played
         self.numbers, how = matched(reader.heads, played, reader.path)
-        self.notes = [*reader.notes, how]
+        self.notes = [*reader.notes, how, *_differences(reader, played, self.numbers)]
         self.heads = _renumbered(reader.heads, played, self.numbers)
 
     def acquisitions(self, rows: Sequence[int] | Rows) -> list[ismrmrd.Acquisition]:
@@ -104,6 +111,41 @@ def matched(heads: Heads, played: PlayedScan, path: Path) -> tuple[Rows, str]:
         f"samples, but {played.name} plays {len(choices[2][1])} of {_lengths(played.samples[choices[2][1]])}; "
         "give the sequence that was played"
     )
+
+
+def _differences(reader: Reader, played: PlayedScan, numbers: Rows) -> list[str]:
+    """What the file says of its sequence that is not so; refused where both its name and its k are another's."""
+    named = sorted(md5.lower() for md5 in signatures(reader.header))
+    other = bool(named and played.signatures) and not played.signatures & set(named)
+    apart = _apart(reader, played, numbers)
+    far = apart is not None and apart > FARTHEST_PER_FOV
+    names = f"{named[0][:8]}, {played.name} is {min(played.signatures)[:8]}" if other else ""
+    if other and far:
+        raise SeqoptError(
+            f"{reader.path} is of the sequence {names}, and its trajectory is {apart:.3g} cycles/FOV away; "
+            "give the sequence that was played"
+        )
+    if far:
+        return [f"the file's own trajectory is {apart:.3g} cycles/FOV away from that of {played.name}, which was taken"]
+    return [f"the data name the sequence {names}: was it exported anew?"] if other else []
+
+
+def _apart(reader: Reader, played: PlayedScan, numbers: Rows) -> float | None:
+    """Farthest distance in cycles/FOV of some readouts' own k, if the header states its unit, from what is played."""
+    image = (numbers >= 0) & played.image[numbers] & (reader.heads["trajectory_dimensions"] >= 2)
+    rows = np.flatnonzero(image)[:_LOOKED_AT]
+    if not len(rows) or user_string(reader.header, UNIT_NAME) is None:
+        return None
+    raw = replace(RawFile.of(reader, imaging_space(reader.heads)), acquisitions=reader.acquisitions(rows))
+    ends = {(item.discard_pre, item.number_of_samples - item.discard_post) for item in raw.acquisitions}
+    if len(ends) > 1:
+        return None
+    try:
+        k_per_m = read_trajectory(reader.path, raw, [raw.acquisitions], []).k_per_m
+    except SeqoptError:  # the sequence is given because the file's own trajectory is of no use
+        return None
+    due = np.stack([played.k_per_m(int(numbers[row]))[slice(*next(iter(ends)))] for row in rows])
+    return float(np.abs((k_per_m - due) * Space.of(raw.encoding.reconSpace).fov_m).max())
 
 
 def _acquired_order(heads: Heads) -> Rows:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class Block:
     rows: Rows
     """Imaging readouts, in the file's order."""
     calibration: Rows
-    """Readouts that calibrate these slices and are no imaging readouts."""
+    """Readouts that calibrate these slices, imaging readouts among them; of another series where this has none."""
     time_stamp: int
     """Of the first readout."""
 
@@ -73,13 +74,13 @@ class Content:
         """The first segment of each imaging readout."""
         return self.rows[:: self.segments]
 
-    @property
+    @cached_property
     def series(self) -> tuple[SeriesKey, ...]:
         """In the order of contrast, set, phase, repetition."""
         found = np.unique(self.heads[self.firsts][list(SERIES_COUNTERS)])
         return tuple(SeriesKey(**dict(zip(SERIES_COUNTERS, map(int, row), strict=True))) for row in found)
 
-    @property
+    @cached_property
     def slices(self) -> tuple[int, ...]:
         """Numbers of the slices that any series has."""
         return tuple(np.unique(self.heads["slice"][self.rows]).tolist())
@@ -91,10 +92,22 @@ class Content:
             mine &= self.heads[name][self.rows] == getattr(key, name)
         return replace(self, rows=self.rows[mine])
 
-    def blocks(self, *, alike: bool) -> Iterator[Block]:
-        """Series by series, slices ascending; ``alike`` slices only in one block, which have the same shots."""
+    def part(self, block: Block, slices: Collection[int]) -> Block:
+        """The block without its other slices."""
+        numbers = self.heads["slice"]
+        rows = block.rows[np.isin(numbers[block.rows], list(slices))]
+        return replace(
+            block,
+            slices=tuple(slice_ for slice_ in block.slices if slice_ in slices),
+            rows=rows,
+            calibration=block.calibration[np.isin(numbers[block.calibration], list(slices))],
+            time_stamp=int(self.heads["acquisition_time_stamp"][rows[0]]),
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """Series by series, slices ascending; slices of one block have the same shots or lines, calibration as well."""
         for key in self.series:
-            yield from _blocks(self.of(key), key, alike=alike)
+            yield from _blocks(self.of(key), key)
 
 
 def content_of(heads: Heads, path: Path, *, segments: int = 1, without: npt.NDArray[np.bool_] | None = None) -> Content:
@@ -184,7 +197,7 @@ def _check_sizes(heads: Heads, rows: Rows, path: Path) -> None:
         raise SeqoptError(f"{path}: readouts hold no samples; give the acquired data, not a header alone")
 
 
-def _blocks(content: Content, key: SeriesKey, *, alike: bool) -> Iterator[Block]:
+def _blocks(content: Content, key: SeriesKey) -> Iterator[Block]:
     heads, rows = content.heads, content.rows
     calibration = _calibration(content, key)
     numbers = heads["slice"][rows]
@@ -192,7 +205,9 @@ def _blocks(content: Content, key: SeriesKey, *, alike: bool) -> Iterator[Block]
     parts = np.split(rows[order], np.flatnonzero(np.diff(numbers[order])) + 1)
     waiting: list[Rows] = []
     for part in parts:
-        if waiting and (_bytes(heads, [*waiting, part]) > BLOCK_BYTES or not _fits(heads, waiting[0], part, alike)):
+        if waiting and (
+            _bytes(heads, [*waiting, part]) > BLOCK_BYTES or not _fits(heads, waiting[0], part, calibration)
+        ):
             yield _block(heads, key, waiting, calibration)
             waiting = []
         waiting.append(part)
@@ -200,11 +215,22 @@ def _blocks(content: Content, key: SeriesKey, *, alike: bool) -> Iterator[Block]
 
 
 def _calibration(content: Content, key: SeriesKey) -> Rows:
+    """Of each slice the readouts that are flagged, in the series itself or else the nearest that has any.
+
+    Scanners record them once, with the first repetition or contrast.
+    """
     heads = content.heads
-    mine = flagged(heads, *CALIBRATION) & ~encodes_image(heads) & (heads["encoding_space_ref"] == content.space)
-    for name in SERIES_COUNTERS:
-        mine &= heads[name] == getattr(key, name)
-    return np.flatnonzero(mine)
+    rows = np.flatnonzero(flagged(heads, *CALIBRATION) & (heads["encoding_space_ref"] == content.space))
+    if not len(rows):
+        return rows
+    groups, group = np.unique(heads[rows][list(SERIES_COUNTERS)], return_inverse=True)
+    apart = {name: np.abs(groups[name].astype(np.int64) - getattr(key, name)) for name in SERIES_COUNTERS}
+    order = np.lexsort((apart["repetition"], apart["contrast"] + apart["set"] + apart["phase"]))
+    rank = np.argsort(order)[group.reshape(-1)]
+    slices = heads["slice"][rows]
+    nearest = np.full(int(slices.max()) + 1, len(groups))
+    np.minimum.at(nearest, slices, rank)
+    return np.asarray(rows[rank == nearest[slices]])
 
 
 def _bytes(heads: Heads, parts: list[Rows]) -> int:
@@ -212,13 +238,14 @@ def _bytes(heads: Heads, parts: list[Rows]) -> int:
     return int(8 * (heads["active_channels"][rows].astype(np.int64) * heads["number_of_samples"][rows]).sum())
 
 
-def _fits(heads: Heads, first: Rows, part: Rows, alike: bool) -> bool:
-    """Whether a slice can be read with another: equal directions and, if they must, equal shots."""
+def _fits(heads: Heads, first: Rows, part: Rows, calibration: Rows) -> bool:
+    """Whether a slice can be read with another: equal directions and equal shots, of the calibration too."""
     one, other = heads[first[0]], heads[part[0]]
     if any(not np.allclose(one[name], other[name], atol=1e-4) for name in ("read_dir", "slice_dir")):
         return False
-    mine, its = (np.unique(heads["kspace_encode_step_1"][rows]) for rows in (first, part))
-    return not alike or np.array_equal(mine, its)
+    its = [calibration[heads["slice"][calibration] == slice_] for slice_ in (one["slice"], other["slice"])]
+    steps = [np.unique(heads[rows][["kspace_encode_step_1", "average"]]) for rows in (first, part, *its)]
+    return np.array_equal(steps[0], steps[1]) and np.array_equal(steps[2], steps[3])
 
 
 def _block(heads: Heads, key: SeriesKey, parts: list[Rows], calibration: Rows) -> Block:

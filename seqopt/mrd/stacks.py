@@ -35,7 +35,6 @@ def stacks_of(heads: Sequence[ImageHead]) -> list[Stack]:
     """Stacks of the slices in ``heads``, of which each slice counts where its first head lies.
 
     Slices keep the order of their numbers where that runs along the row, either way; else they are sorted along it.
-    Where every position is the same, as in files that leave them at 0, the numbers alone give the order.
     """
     first: dict[int, ImageHead] = {}
     for head in sorted(heads, key=lambda head: (head.slice, head.repetition)):
@@ -64,8 +63,6 @@ def _stack(row: Sequence[ImageHead]) -> Stack:
 def _rows(group: list[ImageHead]) -> list[list[ImageHead]]:
     """Parts of parallel slices that are evenly spaced, each in order."""
     positions = np.stack([head.position_m for head in group])
-    if np.ptp(positions, axis=0).max() < _EVEN_M:
-        return [group]
     along = positions @ group[0].slice_dir
     steps = np.diff(along)
     if not ((steps > 0).all() or (steps < 0).all()):

@@ -84,9 +84,9 @@ def _normalised(space: Space) -> FloatArray:
 
 
 def factors(
-    path: Path, found: FloatArray, unit: str | None, spaces: list[Space], notes: list[str], *, asked: bool
+    path: Path, found: FloatArray, unit: str | FloatArray | None, spaces: list[Space], notes: list[str], *, asked: bool
 ) -> FloatArray:
-    """(2,) that turn ``found`` (..., 2) into 1/m; ``spaces`` the encoded one first.
+    """(2,) that turn ``found`` (..., 2) into 1/m; ``unit`` by name or just these; ``spaces`` the encoded one first.
 
     Notes say what was found. Raises `SeqoptError` for an unknown unit, one that cannot be told, and a trajectory that
     leaves the matrix far behind or stays at 0.
@@ -94,7 +94,9 @@ def factors(
     extent = np.abs(found).reshape(-1, 2).max(axis=0)
     if not extent.any():
         raise SeqoptError(f"{path}: the trajectory is 0 everywhere; give the design with --design or --seq")
-    if unit is not None:
+    if isinstance(unit, np.ndarray):
+        scale = unit
+    elif unit is not None:
         if unit not in trajectory_units:
             raise SeqoptError(
                 f"{path}: unknown trajectory_unit {unit!r}; known: {', '.join(trajectory_units)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ SEGMENTS_NAME = "adc_segments"
 CALIBRATION_NAME = "calibration_scans"
 ECHO_SPACING_NAME = "b0_echo_spacing_s"
 _UINT16 = 65535
+logging.getLogger("xsdata").addHandler(logging.NullHandler())  # else the parser writes to stderr of damaged headers
 
 
 @dataclass(frozen=True, kw_only=True)

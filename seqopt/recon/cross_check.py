@@ -12,6 +12,7 @@ import torch
 from seqopt.core import Geometry
 from seqopt.encoding.cartesian import centred_fft2, centred_ifft2
 from seqopt.encoding.nufft import Nufft
+from seqopt.recon.cartesian import cartesian_reconstructions
 from seqopt.recon.registry import reconstructions
 
 TOLERANCE = 1e-2
@@ -109,7 +110,6 @@ def sigpy_maps_difference(
     sigpy's come is found by its own NUFFT and conjugate gradients, from samples (coils, shots, samples).
     """
     import sigpy
-    import sigpy.mri as mr
 
     coordinates = (k_per_m * np.array(geometry.fov_m))[..., ::-1].reshape(-1, 2)
     size = min(calibration, *geometry.shape) // 2 * 2
@@ -120,7 +120,16 @@ def sigpy_maps_difference(
     centre = sigpy.app.LinearLeastSquares(
         encode, (data * root).astype(np.complex64), lamda=1e-3, max_iter=30, show_pbar=False
     ).run()
-    kspace = sigpy.resize(sigpy.fft(centre, axes=(-2, -1)), (len(data), *geometry.shape))
+    return sigpy_maps_of_centre_difference(sigpy.fft(centre, axes=(-2, -1)), maps)
+
+
+def sigpy_maps_of_centre_difference(centre: npt.NDArray[Any], maps: npt.NDArray[Any]) -> dict[str, float]:
+    """The same from the centre of Cartesian k-space (coils, n, n) itself."""
+    import sigpy
+    import sigpy.mri as mr
+
+    size = centre.shape[-1]
+    kspace = sigpy.resize(centre.astype(np.complex64), maps.shape)
     theirs = mr.app.EspiritCalib(kspace, calib_width=size, thresh=0.02, crop=0, show_pbar=False).run()
     theirs = theirs / np.maximum(np.sqrt((np.abs(theirs) ** 2).sum(0)), 1e-12)
     shared = np.abs((theirs.conj() * maps).sum(0)) ** 2
@@ -142,6 +151,33 @@ def sigpy_fft_difference(
         "adjoint": _relative(ours, sigpy.ifft(lines)),
         "forward": _relative(played, sigpy.fft(pixels)[mask]),
     }
+
+
+def sigpy_lines_sense_difference(
+    samples: npt.NDArray[Any],
+    maps: npt.NDArray[Any],
+    mask: npt.NDArray[np.bool_],
+    *,
+    iterations: int,
+    regularisation: float,
+) -> dict[str, float]:
+    """Relative difference of CG-SENSE of Cartesian lines: samples (coils, y, x), maps (coils, y, x), mask (y,)."""
+    import sigpy
+
+    numbers = {"iterations": iterations, "regularisation": regularisation}
+    ours = cartesian_reconstructions["cg-sense"](
+        torch.from_numpy(samples)[None], torch.from_numpy(mask), torch.from_numpy(maps), **numbers
+    )[0].numpy()
+    weights = mask[:, None].astype(np.float32)
+    encode = sigpy.linop.FFT(maps.shape, axes=(-2, -1)) * sigpy.linop.Multiply(maps.shape[1:], maps)
+    app = sigpy.app.LinearLeastSquares(
+        sigpy.linop.Multiply(maps.shape, weights) * encode,
+        samples * weights,
+        lamda=regularisation,
+        max_iter=iterations,
+        show_pbar=False,
+    )
+    return {"cg-sense": _relative(ours, app.run())}
 
 
 def _relative(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:

@@ -17,7 +17,7 @@ def field_map_hz(scan: CalibrationScan, geometry: Geometry) -> FloatArray:
     """Off-resonance (slices, y, x) in Hz on the image's matrix, between -1 and 1 over twice the echoes' distance.
 
     The phase that grows from the first echo to the second, all coils weighted by their signal (Schneider and Glover,
-    MRM 18:335, 1991); 0 where there is no signal. Positive where spins precess faster, as exp(+2 pi i f t).
+    MRM 18:335, 1991); 0 where there is no signal. Positive where spins precess faster, as `field_phase`.
     Raises `SeqoptError` where the scan holds no second echo.
     """
     if scan.kind != "b0" or not scan.echo_spacing_s or set(scan.echoes.tolist()) != {0, 1}:
@@ -28,7 +28,7 @@ def field_map_hz(scan: CalibrationScan, geometry: Geometry) -> FloatArray:
     product = (second * first.conj()).sum(axis=1).reshape(slices, size, size)
     fine = interpolated(product, geometry.shape)
     dark = np.abs(fine) < _SHARE**2 * np.abs(fine).max(axis=(1, 2), keepdims=True)
-    return np.where(dark, 0.0, np.angle(fine) / (2 * np.pi * scan.echo_spacing_s))
+    return np.where(dark, 0.0, -np.angle(fine) / (2 * np.pi * scan.echo_spacing_s))
 
 
 def _images(scan: CalibrationScan, echo: int, geometry: Geometry) -> npt.NDArray[np.complex128]:

@@ -25,23 +25,38 @@ class NoiseLevel:
     sigma: FloatArray
     """(coils,)."""
     source: str
+    relative: FloatArray | None = None
+    """Factor of it for each sample, of a shape that fits (readouts, samples): 0 where nothing was acquired."""
 
 
 def noise_level(
-    samples: npt.NDArray[Any], outermost: npt.NDArray[Any], noise: npt.NDArray[Any] | None, *, whitened: bool
+    samples: npt.NDArray[Any],
+    outermost: npt.NDArray[Any],
+    noise: npt.NDArray[Any] | None,
+    *,
+    whitened: bool,
+    noise_dwell_s: float | None = None,
+    dwell_s: float | None = None,
+    averages: npt.NDArray[np.int64] | None = None,
 ) -> NoiseLevel:
     """From the noise readout (coils, n); without one, from the ``outermost`` samples of k-space (coils, n).
 
-    ``samples`` (coils, ...) give the number of coils. Whitened coils have sigma 1 by construction. What lies outermost
-    holds some signal too, so that the SNR from it is a lower bound.
+    ``samples`` (coils, readouts, samples) are zero where nothing was acquired. Whitened coils have sigma 1 by
+    construction, others that of the noise readout at their own bandwidth; ``averages`` (readouts,) lessen both. What
+    lies outermost was averaged as it is, and holds some signal too, so that the SNR from it is a lower bound.
     """
+    acquired = np.asarray(samples.any(0), np.float64)
+    relative = acquired if averages is None else acquired / np.sqrt(averages)[:, None]
     if whitened:
-        return NoiseLevel(sigma=np.ones(len(samples)), source="the noise readout, by which the coils were whitened")
+        source = "the noise readout, by which the coils were whitened"
+        return NoiseLevel(sigma=np.ones(len(samples)), source=source, relative=relative)
     if noise is not None and len(noise) == len(samples) and noise.any():
-        return NoiseLevel(sigma=_deviation(noise), source="the noise readout")
+        narrower = noise_dwell_s / dwell_s if noise_dwell_s and dwell_s else 1.0
+        return NoiseLevel(sigma=_deviation(noise) * np.sqrt(narrower), source="the noise readout", relative=relative)
     return NoiseLevel(
         sigma=_deviation(outermost),
         source="the outermost samples of k-space, for lack of a noise readout (they hold some signal: a lower bound)",
+        relative=acquired,
     )
 
 
@@ -77,7 +92,8 @@ def noise_map(
 
     generator = np.random.default_rng(seed)
     phase = np.exp(-1j * np.angle(image)) if np.iscomplexobj(image) else 1.0
-    scale = level.sigma.reshape(-1, *[1] * (samples.ndim - 1)) / np.sqrt(2)
+    relative = 1.0 if level.relative is None else level.relative
+    scale = level.sigma.reshape(-1, *[1] * (samples.ndim - 1)) * relative / np.sqrt(2)
     total = np.zeros(image.shape)
     for _ in range(replicas):
         draw = generator.standard_normal((2, *samples.shape))

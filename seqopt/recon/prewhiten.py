@@ -23,13 +23,15 @@ def noise_covariance(
     """
     coils, count = noise.shape
     if count < 2 * coils:
-        raise SeqoptError(f"noise readout: got {count} samples for {coils} coils, expected at least {2 * coils}")
+        raise SeqoptError(
+            f"noise readout: got {count} samples for {coils} coils, expected at least {2 * coils}; do not prewhiten"
+        )
     if not np.isfinite(noise).all():
         raise SeqoptError("noise readout: it holds NaN or infinity; the file is damaged")
     wide = noise.astype(np.complex128)
     covariance: npt.NDArray[np.complex128] = wide @ wide.conj().T / count
     if not (np.diag(covariance).real > 0).all():
-        raise SeqoptError("noise readout: a coil recorded nothing but zeros; leave that coil out or the noise readout")
+        raise SeqoptError("noise readout: a coil recorded nothing but zeros; do not prewhiten")
     if noise_dwell_s and dwell_s:
         covariance *= noise_dwell_s / dwell_s
     return covariance
@@ -39,11 +41,12 @@ def whitening_matrix(covariance: npt.NDArray[np.complex128]) -> npt.NDArray[np.c
     """W (coils, coils) with W Psi W^H = 1: the inverse of the Cholesky factor, so that E|n|^2 = 1 in each coil."""
     level = np.sqrt(np.diag(covariance).real)
     if np.linalg.eigvalsh(covariance / np.outer(level, level))[0] < 1e-8:
-        raise SeqoptError("noise readout: its covariance is singular; two coils recorded the same noise")
+        raise SeqoptError("noise readout: its covariance is singular, two coils are alike; do not prewhiten")
     factor = np.linalg.cholesky(covariance)
     return np.asarray(np.linalg.inv(factor), dtype=np.complex128)
 
 
 def prewhiten(samples: AnyArray, whitening: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex64]:
     """Apply W to samples (..., coils, shots, samples)."""
-    return np.asarray(np.einsum("dc,...csn->...dsn", whitening, samples, optimize=True), dtype=np.complex64)
+    with np.errstate(over="ignore"):  # what is too large for single precision is refused by the data themselves
+        return np.asarray(np.einsum("dc,...csn->...dsn", whitening, samples, optimize=True), dtype=np.complex64)

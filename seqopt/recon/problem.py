@@ -64,13 +64,14 @@ def trajectory_problem(
     kernel = GramKernel(geometry, backend, device=samples.device)
     if field is None:
         coil_images = nufft.adjoint(samples * weights, k_per_m)
-        spectra, spaces = [kernel(k_per_m, weights)], maps.new_ones(1, *geometry.shape)
+        grams = [SenseGram(kernel(k_per_m, weights), maps)]
     else:
         coil_images = off_resonant_adjoint(nufft, samples * weights, k_per_m, field)
         terms = gram_terms(*_arrays(field, samples, geometry), most=field.segments)
-        spectra, spaces = [kernel(k_per_m, weights * in_time) for in_time in terms.in_time], terms.in_space
-
-    grams = [SenseGram(spectrum, maps * space) for spectrum, space in zip(spectra, spaces, strict=True)]
+        grams = [
+            SenseGram(kernel(k_per_m, weights * in_time), maps * in_space)
+            for in_time, in_space in zip(terms.in_time, terms.in_space, strict=True)
+        ]
     combined = (coil_images * maps.conj()).sum(1)
     return Problem(lambda images: _total(gram(images) for gram in grams), combined, threads_for_coils)
 

@@ -18,6 +18,8 @@ REACH = 2.0
 _STEP = 0.05
 _PARTNERS = 6
 _STRAIGHT = 0.25  # 1/FOV off the line
+_GROUPS = 8  # of spokes, one of which is left out at a time
+_CERTAIN = 3.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,35 @@ class Spokes:
     """(spokes,) of the samples."""
 
 
-def ring_shift(samples: AnyArray, k_per_m: FloatArray, fov_m: tuple[float, float]) -> FloatArray:
-    """Symmetric S (2, 2) in 1/FOV: a spoke of direction n was shifted by S n.
+@dataclass(frozen=True)
+class RingShift:
+    """What the spokes say of the gradients' delays: a spoke of direction n was shifted by S n."""
 
-    In: samples (..., shots, samples), slices and coils first, k (shots, samples, 2) nominal. A delay t of gradients
-    that draw v 1/FOV a second is S = -v t on the diagonal. Pairs of spokes near a right angle are searched for the
-    points where all coils agree; three parameters explain all of them in the least-squares sense. Raises `SeqoptError`
-    for other trajectories. Source: Rosenzweig, Holme, Uecker, MRM 81:1898 (2019).
+    shift: FloatArray
+    """Symmetric S (2, 2) in 1/FOV."""
+    error: FloatArray
+    """Standard errors (2, 2) of S."""
+
+    def is_found(self, least: float) -> bool:
+        """Whether any of S is ``least`` 1/FOV or more and cannot be chance."""
+        size = np.abs(self.shift)
+        return bool(((size >= least) & (size > _CERTAIN * self.error)).any())
+
+
+def ring_shift(samples: AnyArray, k_per_m: FloatArray, fov_m: tuple[float, float]) -> RingShift:
+    """By how much delayed gradients shifted radial spokes, from where the spokes intersect.
+
+    In: samples (..., shots, samples), coils first, k (shots, samples, 2) nominal. A delay t of gradients that draw
+    v 1/FOV a second is S = -v t on the diagonal. Pairs of spokes near a right angle are searched for the points where
+    all coils agree; three parameters explain all of them in the least-squares sense. Their errors are a jackknife's
+    that leaves spokes out: pairs share them. One coil leaves curves on which spokes agree, no points; several must
+    differ about the centre. Raises `SeqoptError` for other trajectories. Source: Rosenzweig, Holme, Uecker, MRM
+    81:1898 (2019).
     """
     spokes = radial_spokes(k_per_m, fov_m)
     places = np.arange(-REACH, REACH + _STEP / 2, _STEP)
     central = _central(samples.reshape(-1, *samples.shape[-2:]), spokes, places)
-    rows, right = [], []
+    rows, right, owners = [], [], []
     for i, j in _pairs(spokes.direction):
         found = _intersection(central[i], central[j], places)
         if found is None:
@@ -55,10 +74,11 @@ def ring_shift(samples: AnyArray, k_per_m: FloatArray, fov_m: tuple[float, float
         x, y = ni - nj
         rows += [[x, y, 0.0], [0.0, x, y]]
         right += list(apart)
+        owners += [(i, j), (i, j)]
     if len(rows) < 8:
         raise SeqoptError("gradient delays: the spokes agree nowhere near the centre; set gradient_delays = 'none'")
-    xx, xy, yy = _robust(np.array(rows), np.array(right))
-    return np.array([[xx, xy], [xy, yy]])
+    shift, error = _jackknife(np.array(rows), np.array(right), np.array(owners))
+    return RingShift(*(np.array([[xx, xy], [xy, yy]]) for xx, xy, yy in (shift, error)))
 
 
 def shifted_spokes(k_per_m: FloatArray, shift: FloatArray, fov_m: tuple[float, float]) -> FloatArray:
@@ -135,6 +155,17 @@ def _lowest(patch: FloatArray) -> FloatArray:
     if np.linalg.det(second) <= 0:
         return np.zeros(2)
     return np.clip(-np.linalg.solve(second, gradient), -1.0, 1.0)
+
+
+def _jackknife(rows: FloatArray, right: FloatArray, owners: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+    """The robust solution and its standard error by leaving out, in turn, all pairs of every so many-th spoke."""
+    fits = []
+    for group in range(_GROUPS):
+        kept = (owners % _GROUPS != group).all(1)
+        if kept.any() and not kept.all():
+            fits.append(_robust(rows[kept], right[kept]))
+    spread = np.var(np.array(fits), axis=0) * (len(fits) - 1)
+    return _robust(rows, right), np.asarray(np.sqrt(spread), np.float64)
 
 
 def _robust(rows: FloatArray, right: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from seqopt.workflows.reconstruct_images import Looked
 from seqopt.workflows.store import replacing, write_text
 
 AnyArray = npt.NDArray[Any]
+SCRIPT = "recon.sh"
+_ARRAYS = ("ksp", "maps", "traj", "weights")
 _PICS = {  # method: options of `pics`; l is its weight, n its iterations
     "cg-sense": "-l2 -r {l:.6g} -i {n}",
     "l1-wavelet": "-e -R W:3:0:{l:.6g} -i {n}",
@@ -39,7 +42,7 @@ def why_not(method: str) -> str | None:
 
 @dataclass
 class BartFolder:
-    """Collects the slices of a scan in ``folder``: each a folder of .cfl files, and one script for all."""
+    """Collects the slices of a scan in ``folder``, where they are made: each a folder of .cfl files."""
 
     folder: Path
     names: list[str] = field(default_factory=list)
@@ -63,12 +66,33 @@ class BartFolder:
             write_cfl(place / "maps", looked.maps[:, None])  # x, y, 1, coils
             write_text(place / "scale", f"{_brightest(looked, looked.maps):.9g}\n")
 
-    def finish(self, config: ReconConfig, matrix: tuple[int, int], *, cartesian: bool) -> Path:
-        """Write ``recon.sh``; raises `SeqoptError` for a method that BART does not have."""
-        path = self.folder / "recon.sh"
-        write_text(path, script(config, self.names, matrix, cartesian=cartesian))
-        path.chmod(0o755)
-        return path
+    def finish(self, into: Path, config: ReconConfig, matrix: tuple[int, int], *, cartesian: bool) -> Path:
+        """Move the slices to ``into`` in place of earlier ones, with ``recon.sh``, one script for all.
+
+        Raises `SeqoptError` for a method that BART does not have, and where ``into`` cannot be written.
+        """
+        text = script(config, self.names, matrix, cartesian=cartesian)
+        remove_bart(into)
+        try:
+            for path in [path for path in self.folder.rglob("*") if path.is_file()]:
+                moved = into / path.relative_to(self.folder)
+                moved.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(moved)
+        except OSError as error:
+            raise SeqoptError(f"cannot write {into}: {error.strerror}; choose another --out") from error
+        write_text(into / SCRIPT, text)
+        (into / SCRIPT).chmod(0o755)
+        return into / SCRIPT
+
+
+def remove_bart(folder: Path) -> None:
+    """Remove the script and what `BartFolder` wrote for it; what BART made, or others, stays."""
+    (folder / SCRIPT).unlink(missing_ok=True)
+    for place in folder.glob("image_*"):
+        for name in (*(f"{array}.{ending}" for array in _ARRAYS for ending in ("cfl", "hdr")), "scale"):
+            (place / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            place.rmdir()
 
 
 def script(config: ReconConfig, names: list[str], matrix: tuple[int, int], *, cartesian: bool) -> str:

@@ -39,6 +39,8 @@ class DicomStudy:
     """From which the study's UIDs are made: a digest of the acquired data."""
     description: str
     """Of the series: how it was made."""
+    settings: str = ""
+    """What tells it from other reconstructions of the same data."""
 
     def uid(self, *parts: object) -> str:
         """A UID under 2.25 (ISO/IEC 9834-8, a UUID as decimal) from the identity and what else is named."""
@@ -105,7 +107,7 @@ def _dataset(
 
     head, image = store.heads[place], store.image(place)
     pixels = np.round(image / slope).clip(0, _WHITE).astype("<u2")
-    series_uid = study.uid("series", study.description, head.series)
+    series_uid = study.uid("series", study.description, study.settings, head.series)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MR_IMAGE_STORAGE
     content = hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,17 +22,17 @@ class Foreign:
 
     out: Path
     wanted: Sequence[str]
+    scratch: Callable[[], Path]
+    """Makes a folder beside ``out``'s files for those that are not all there yet; whoever made it removes it."""
     matrix: tuple[int, int] = (0, 0)
-    _bart: BartFolder = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._bart = BartFolder(self.out / "bart")
+    _bart: BartFolder | None = field(default=None, init=False)
 
     def keep(self, block: Block, slices: Sequence[Looked], config: ReconConfig) -> None:
         """Write the prepared data of the block's slices where BART can reconstruct them."""
         if "bart" not in self.wanted or why_not(config.method) is not None:
             return
         key = block.key
+        self._bart = self._bart or BartFolder(self.scratch())
         for number, looked in zip(block.slices, slices, strict=True):
             self.matrix = looked.data.geometry.matrix
             counters = (key.contrast, key.set, key.phase, key.repetition, number)
@@ -45,8 +45,8 @@ class Foreign:
             reason = why_not(config.method)
             if reason is not None:
                 notes.append(reason)
-            else:
-                files.append(self._bart.finish(config, self.matrix, cartesian=cartesian))
+            elif self._bart is not None:
+                files.append(self._bart.finish(self.out / "bart", config, self.matrix, cartesian=cartesian))
                 if config.field_map:
                     notes.append("the BART script leaves out the field map: `pics` has no place for it")
         if "server" in self.wanted:

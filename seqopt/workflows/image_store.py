@@ -35,6 +35,7 @@ class ImageStore:
         self.largest = 0.0
         self._file: IO[bytes] | None = None
         self._made: list[Path] = []
+        self._scratch: list[tempfile.TemporaryDirectory[str]] = []
         self._sampled: list[FloatImage] = []
         self._top: float | None = None
 
@@ -76,15 +77,31 @@ class ImageStore:
         self.heads += fresh
         self._top = None
 
+    def scratch(self) -> Path:
+        """A fresh folder in ``folder`` that goes when this closes, for files that are not all there yet."""
+        with self._writing():
+            made = tempfile.TemporaryDirectory(dir=self._folder(), prefix=".scratch.")
+        self._scratch.append(made)
+        return Path(made.name)
+
+    def _folder(self) -> Path:
+        if not self.folder.exists():
+            self._made += [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder
+
     def _write(self, magnitude: FloatImage) -> None:
-        try:
+        with self._writing():
             if self._file is None:
-                self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(dir=self.folder, prefix=".images.")
+                self._file = tempfile.TemporaryFile(dir=self._folder(), prefix=".images.")
             self._file.seek(0, 2)
             self._file.write(magnitude.data)
             self._file.flush()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             reason = f"cannot write in {self.folder}: {error.strerror}"
             raise SeqoptError(f"{reason}; free space or choose another --out") from error
@@ -124,6 +141,8 @@ class ImageStore:
     ) -> None:
         if self._file is not None:
             self._file.close()
+        for made in self._scratch:
+            made.cleanup()
         if error is not None:
             with contextlib.suppress(OSError):  # not empty: something else was written
                 for path in self._made:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from seqopt.errors import SeqoptError
 from seqopt.learn.launch import place_of
 from seqopt.learn.parallel import join
 from seqopt.mrd.recon_config import ReconConfig
+from seqopt.workflows.dicom import digest_of
 from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.reconstruct_output import ReconSummary, require_formats
 from seqopt.workflows.reconstruct_settings import settle
@@ -25,6 +26,7 @@ from seqopt.workflows.store import write_text
 
 ENDINGS = (".mrd", ".h5", ".hdf5")
 DONE = "done.json"
+RECORD = "recon.json"
 _POLL_S = 1.0
 _PATIENCE_S = 30 * 86400.0  # for the slowest of the processes
 Reconstruct = Callable[..., ReconSummary]
@@ -82,7 +84,8 @@ def watch(
 ) -> Iterator[FileResult | None]:
     """Reconstruct MRD files as they arrive in ``folder``, without end; None after each look that found nothing to do.
 
-    A file is taken once its size and time have not changed for ``quiet_s``; one that changes later is done again.
+    A file is taken once its size and time have not changed for ``quiet_s``; one that changes later is done again. Its
+    folder is that of its name, and stays so whatever else arrives, in this run and in later ones.
     Hidden files and those with other endings, as uploads under a temporary name have, are passed over.
     Raises `SeqoptError` where there is no such folder.
     """
@@ -91,17 +94,18 @@ def watch(
     _check(options)
     seen: dict[Path, tuple[tuple[int, int], float]] = {}
     told: dict[Path, tuple[int, int]] = {}
+    folders: dict[Path, Path] = {}
     while True:
         idle = True
-        arrived = _arrived(folder)
-        folders = folders_of(list(arrived), out)
-        for scan, state in arrived.items():
+        for scan, state in _arrived(folder).items():
             if scan not in seen or seen[scan][0] != state:
                 seen[scan] = (state, time.monotonic())
             if told.get(scan) == state or time.monotonic() - seen[scan][1] < quiet_s:
                 continue
             told[scan] = state
             idle = False
+            if scan not in folders:
+                folders[scan] = _folder_of(scan, out, folders.values())
             yield _one(scan, folders[scan], options, work)
         if idle:
             yield None
@@ -123,9 +127,13 @@ def meet_at_the_end(environment: Mapping[str, str]) -> None:
 
 def _check(options: Mapping[str, Any]) -> None:
     """Refuse what would fail for every file."""
-    names = {field.name for field in fields(ReconConfig)}
-    settle(options.get("design_path"), {name: value for name, value in options.items() if name in names})
+    _config(options)
     require_formats(options.get("formats", ()))
+
+
+def _config(options: Mapping[str, Any]) -> ReconConfig:
+    names = {field.name for field in fields(ReconConfig)}
+    return settle(options.get("design_path"), {name: options[name] for name in names & options.keys()}).config
 
 
 def folders_of(scans: Sequence[Path], out: Path) -> dict[Path, Path]:
@@ -140,6 +148,22 @@ def folders_of(scans: Sequence[Path], out: Path) -> dict[Path, Path]:
         if max(Counter(names).values(), default=1) == 1:
             break
     return {scan: out / name for scan, name in zip(unique, names, strict=True)}
+
+
+def _folder_of(scan: Path, out: Path, taken: Collection[Path]) -> Path:
+    """The folder that holds the file's images already, or the first that is nobody's."""
+    names = [scan.stem, scan.name, *(f"{scan.name}-{number}" for number in range(2, 100))]
+    free = [out / name for name in names if out / name not in taken]
+    owners = [_owner(folder) for folder in free]
+    return free[owners.index(scan.name) if scan.name in owners else owners.index(None)]
+
+
+def _owner(folder: Path) -> str | None:
+    """Name of the file whose images a folder holds."""
+    for name in (DONE, RECORD):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads((folder / name).read_text(encoding="utf-8"))["scan"])
+    return None
 
 
 def _arrived(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -160,12 +184,13 @@ def _one(scan: Path, out: Path, options: Mapping[str, Any], work: Reconstruct) -
     began = time.monotonic()
     try:
         mark = _mark(scan, options)
-        if _is_done(out / DONE, mark):
+        if _is_done(out, mark):
             return FileResult(scan=scan, out=out, before=True)
         (out / DONE).unlink(missing_ok=True)
         summary = work(scan, out, **options)
         if summary.agrees:
-            write_text(out / DONE, json.dumps(mark, indent=2, sort_keys=True) + "\n")
+            made = {"files": sorted(path.relative_to(out).as_posix() for path in summary.files)}
+            write_text(out / DONE, json.dumps(mark | made, indent=2, sort_keys=True) + "\n")
     except SeqoptError as error:
         return FileResult(scan=scan, out=out, error=str(error), seconds=time.monotonic() - began)
     except Exception as error:  # whatever it is, the other files are still due
@@ -176,35 +201,36 @@ def _one(scan: Path, out: Path, options: Mapping[str, Any], work: Reconstruct) -
 
 
 def _mark(scan: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells this reconstruction from others: the file, the options, the design and the version."""
+    """What tells this reconstruction from others: the file, the options, all that they name, and the version."""
     try:
         status = scan.stat()
     except OSError as error:
         raise SeqoptError(f"no MRD file at {scan}; give an .mrd or .h5 file of raw data") from error
-    told = {name: str(value) for name, value in sorted(options.items()) if value is not None}
-    for name, value in options.items():
-        if isinstance(value, Path):
-            told[f"content of {name}"] = _digest(value)
     return {
         "scan": scan.name,
         "bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
-        "options": told,
+        "options": {name: str(value) for name, value in sorted(options.items()) if value is not None},
+        "contents": [[path.name, digest_of(path)] for path in _read_besides(options) if path.is_file()],
         "seqopt_version": __version__,
     }
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of what a design's folder is reconstructed with."""
-    digest = hashlib.sha256()
-    for part in (path / "design.h5", path / "recon.toml") if path.is_dir() else (path,):
-        if part.is_file():
-            digest.update(part.read_bytes())
-    return digest.hexdigest()
+def _read_besides(options: Mapping[str, Any]) -> Iterator[Path]:
+    """Files that a reconstruction may read beside the scan: those of options, of the design, of its ``recon.toml``."""
+    config, design = _config(options), options.get("design_path")
+    yield from (value for value in options.values() if isinstance(value, Path))
+    yield from (Path(config.girf), Path(config.field_map))
+    if design is not None:
+        folder = design if design.is_dir() else design.parent
+        yield from (folder / "design.h5", folder / "recon.toml")
+        yield from sorted(folder.glob("*.seq")) if config.girf else ()  # whose gradients the response is applied to
 
 
-def _is_done(path: Path, mark: Mapping[str, Any]) -> bool:
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")) == mark)
-    except (OSError, ValueError):
-        return False
+def _is_done(out: Path, mark: Mapping[str, Any]) -> bool:
+    """Whether the folder's mark is this one, and all that was written is still there."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads((out / DONE).read_text(encoding="utf-8"))
+        files = told.pop("files")
+        return bool(told == mark and all((out / name).is_file() for name in files))
+    return False

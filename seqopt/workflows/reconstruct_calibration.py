@@ -40,7 +40,9 @@ class Calibration:
         if scans and not config.calibration_scans:
             notes.append(f"the calibration scans {', '.join(scans)} were left out, as asked")
             return rest, cls()
-        if "delays" not in scans:
+        # the response has the delays in it
+        wanted = config.gradient_delays == "calibration" or (config.gradient_delays == "auto" and not config.girf)
+        if "delays" not in scans or not wanted:
             return rest, cls(scans=scans)
         try:
             delays_s = estimate_delays(scans["delays"])

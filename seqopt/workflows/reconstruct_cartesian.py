@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,9 +17,14 @@ from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.recon_config import ReconConfig
 from seqopt.mrd.series import Block
 from seqopt.recon.cartesian import DEFAULTS, MAPS_NEEDED, cartesian_reconstructions
-from seqopt.recon.cartesian_maps import maps_of_lines
-from seqopt.recon.choose import AUTO, choose_for_lines
-from seqopt.recon.cross_check import sigpy_fft_difference
+from seqopt.recon.cartesian_maps import central_block, maps_of_lines
+from seqopt.recon.choose import AUTO, choose_for_lines, spans_to_fill
+from seqopt.recon.cross_check import (
+    sigpy_fft_difference,
+    sigpy_lines_sense_difference,
+    sigpy_maps_of_centre_difference,
+)
+from seqopt.recon.partial_fourier import pocs
 from seqopt.recon.prewhiten import prewhiten
 from seqopt.workflows.foreign import Foreign
 from seqopt.workflows.reconstruct_calibration import Calibration
@@ -42,8 +48,6 @@ class OfLines:
     settings: Settings
     foreign: Foreign | None = None
     """Keeps what other programs want of each slice."""
-    alike = False
-    """Slices of one block may have different lines."""
     cartesian = True
 
     def make(self, block: Block, *, check: bool = False, look: int | None = None) -> BlockImages:
@@ -52,9 +56,10 @@ class OfLines:
         ``look`` is the number in the file of a slice to look closer at. Raises `SeqoptError` where a method needs
         calibration lines that the data do not hold.
         """
-        scan = self.source.cartesian(block, self.design)
+        scan = self.source.cartesian(block, self.design, whole=not self.config.remove_oversampling)
         notes = list(scan.notes)
-        data, whitening = scan.data, whitening_of(scan.data, self.config, notes)
+        data, asked = scan.data, "prewhiten" in self.settings.given
+        whitening = whitening_of(data, self.config, notes, asked=asked)
         if whitening is not None:
             samples, central = (prewhiten(array, whitening) for array in (data.samples, data.calibration))
             data = replace(data, samples=samples, calibration=central)
@@ -69,7 +74,7 @@ class OfLines:
             )
         )
         maps = reference or _maps(data, self.config, notes)
-        slices = [self._slice(data, maps, place) for place in range(len(data.samples))]
+        slices = [self._slice(data, maps, place, notes) for place in range(len(data.samples))]
         images = np.stack([one.image for one in slices])
         if self.foreign is not None:
             self.foreign.keep(block, slices, self.config)
@@ -82,7 +87,7 @@ class OfLines:
             samples=data.samples.shape[3],
             whitened=whitening is not None,
             signature=data.design_signature,
-            cross_check=_cross_check(data, images) if check else None,
+            cross_check=_cross_check(slices[0], self.config) if check else None,
             record=_record(data, self.config, maps is not None)
             | self.calibration.record(with_maps=reference is not None),
             notes=tuple(notes),
@@ -98,24 +103,31 @@ class OfLines:
         self.network = network_of(self.config, self.settings.design_path)
         notes.append(f"the method is {method}: {why}")
 
-    def _slice(self, data: CartesianData, maps: list[ComplexArray] | None, place: int) -> Looked:
+    def _slice(self, data: CartesianData, maps: list[ComplexArray] | None, place: int, notes: list[str]) -> Looked:
         """The image (y, x) of one slice, complex where the method gives it."""
         own = None if maps is None else maps[place]
         mask, samples = data.mask(place), data.grid(place)
+        config = self.config
+        filled, note = spans_to_fill(
+            data, place, config.method, wanted=config.partial_fourier, combined=own is not None
+        )
+        if filled is not None and self.foreign is not None and "bart" in self.foreign.wanted:
+            note += "; the BART script leaves it zero"
+        notes += [note] if note and note not in notes else []
 
         def reconstruct(samples: ComplexArray, residuals: list[float] | None = None) -> AnyArray:
-            image = cartesian_reconstructions[self.config.method](
+            image = cartesian_reconstructions[config.method](
                 torch.from_numpy(samples)[None],
                 torch.from_numpy(mask),
                 None if own is None else torch.from_numpy(own),
-                iterations=self.config.iterations,
-                regularisation=self.config.regularisation,
+                iterations=config.iterations,
+                regularisation=config.regularisation,
                 network_weights=self.network,
                 calibration=torch.from_numpy(data.calibration[place])[None],
                 calibration_lines=data.calibration_lines,
                 residuals=residuals,
             )
-            return np.asarray(image[0].numpy())
+            return np.asarray((image if filled is None else pocs(image, *filled))[0].numpy())
 
         residuals: list[float] = []
         image = reconstruct(samples, residuals)
@@ -127,6 +139,7 @@ class OfLines:
             data=data,
             k_per_m=None,
             mask=mask,
+            averages=data.averages_of(place),
             reconstruct=reconstruct,
         )
 
@@ -138,6 +151,7 @@ def _record(data: CartesianData, config: ReconConfig, with_maps: bool) -> dict[s
         "regularisation": config.regularisation if iterative else None,
         "maps": config.maps if with_maps and data.samples.shape[1] > 1 else None,
         "density": None,
+        "partial_fourier": config.partial_fourier,
         "lines": data.lines.tolist(),
         "calibration_lines": data.calibration_lines.tolist(),
     }
@@ -148,7 +162,12 @@ def _maps(data: CartesianData, config: ReconConfig, notes: list[str]) -> list[Co
     try:
         return [
             maps_of_lines(
-                lines, data.calibration_lines, data.geometry.shape, method=config.maps, size=config.calibration
+                lines,
+                data.calibration_lines,
+                data.geometry.shape,
+                method=config.maps,
+                size=config.calibration,
+                columns=data.columns,
             )
             for lines in data.calibration
         ]
@@ -165,7 +184,25 @@ def _cropped(images: AnyArray, rows: int) -> AnyArray:
     return images[:, first : first + rows]
 
 
-def _cross_check(data: CartesianData, images: AnyArray) -> dict[str, float]:
-    """On the first slice and its strongest coil."""
-    coil = int((np.abs(data.samples[0]) ** 2).sum((1, 2)).argmax())
-    return sigpy_fft_difference(data.grid(0)[coil], images[0], data.mask(0))
+def _cross_check(looked: Looked, config: ReconConfig) -> dict[str, float]:
+    """Of one slice: the transform of its strongest coil; coil maps and CG-SENSE where that is asked for."""
+    assert looked.mask is not None and isinstance(looked.data, CartesianData)
+    data, samples, mask = looked.data, looked.samples, looked.mask
+    coil = int((np.abs(samples) ** 2).sum((1, 2)).argmax())
+    found = sigpy_fft_difference(samples[coil], looked.image, mask)
+    if not config.cross_check_sense or looked.maps is None or len(samples) == 1:
+        return found
+    iterations, regularisation = DEFAULTS["cg-sense"]
+    found |= sigpy_lines_sense_difference(
+        samples, looked.maps, mask, iterations=iterations, regularisation=regularisation
+    )
+    with contextlib.suppress(SeqoptError):  # maps of a reference scan, and too few lines for others
+        centre = central_block(
+            data.calibration[0],
+            data.calibration_lines,
+            data.geometry.shape,
+            size=config.calibration,
+            columns=data.columns,
+        )
+        found |= sigpy_maps_of_centre_difference(centre, looked.maps)
+    return found

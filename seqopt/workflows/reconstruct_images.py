@@ -33,6 +33,8 @@ class Looked:
     """(matrix y,); None along a trajectory."""
     reconstruct: Callable[[npt.NDArray[np.complex64]], npt.NDArray[Any]]
     """Other samples -> image (y, x), with the same maps and settings."""
+    averages: npt.NDArray[np.int64]
+    """(shots,), or (matrix y,) of lines: of how many readouts each is the mean."""
     weights: npt.NDArray[Any] | None = None
     """(shots, samples) cell areas in (1/FOV)^2; None for lines."""
 

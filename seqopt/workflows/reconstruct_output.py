@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from seqopt.mrd.scan_parameters import ScanParameters
 from seqopt.mrd.stacks import stacks_of
 from seqopt.recon.cross_check import agree, tolerance_of
 from seqopt.workflows.dicom import DicomStudy, digest_of, require_pydicom, write_dicom
+from seqopt.workflows.earlier_run import files_of_record, remove_earlier
 from seqopt.workflows.foreign import FOREIGN
 from seqopt.workflows.image_store import ImageStore
 from seqopt.workflows.pictures import shown_places, write_nifti_stream, write_png
@@ -29,6 +30,8 @@ from seqopt.workflows.store import replacing, write_text
 
 FORMATS = ("mrd", "nifti", "png", "dicom", *FOREIGN)
 USUAL_FORMATS = ("mrd", "nifti", "png")
+_NO_MATTER = ("cross_check", "cross_check_sense", "design", "sequence", "header", "seqopt_version", "format_version")
+"""Settings that leave the images as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,8 @@ class Source:
     geometry: Geometry
     """Of the image."""
     parameters: ScanParameters = field(default_factory=ScanParameters)
+    trajectory: str | None = None
+    """What was said of k beside the file: the digest of a .seq, or units."""
 
 
 def require_formats(formats: Sequence[str]) -> None:
@@ -100,10 +105,12 @@ def write_reconstruction(
     out: Path,
     formats: Sequence[str] = USUAL_FORMATS,
     quality: Quality | None = None,
+    others: Sequence[Path] = (),
 ) -> ReconSummary:
     """Write the store's images to ``out`` in each format, ``recon.json`` and, with ``quality``, ``qc.html``.
 
-    ``settings`` are what the record says of the method beside its name. Out: the summary with the files' paths.
+    ``settings`` are what the record says of the method beside its name, ``others`` files that are there already. What
+    an earlier record lists and this run did not write goes. Out: the summary with the files' paths.
     """
     files: list[Path] = []
     if "mrd" in formats:
@@ -115,12 +122,16 @@ def write_reconstruction(
         shown = [store.image(place) for place in _previewed(store)]
         write_png(files[-1], np.stack(shown), top=store.top)
     if "dicom" in formats:
-        files += _write_dicom(out / "dicom", store, summary, source)
+        files += _write_dicom(out / "dicom", store, summary, source, settings)
     if quality is not None:
         files.append(write_quality(out / "qc.html", summary, quality, source.scan_path.name))
     record = out / "recon.json"
-    write_text(record, json.dumps(_record(summary, source, settings, store), indent=2, sort_keys=True) + "\n")
-    return replace(summary, files=(*files, record))
+    files += [record, *others]
+    names = {path.relative_to(out).as_posix() for path in files}
+    remove_earlier(out, files_of_record(record) - names)
+    told = _record(summary, source, settings, store) | {"files": sorted(names)}
+    write_text(record, json.dumps(told, indent=2, sort_keys=True) + "\n")
+    return replace(summary, files=tuple(files))
 
 
 def _description(summary: ReconSummary) -> str:
@@ -170,14 +181,27 @@ def _previewed(store: ImageStore) -> list[int]:
     return [every[place] for place in shown_places(len(every))]
 
 
-def _write_dicom(folder: Path, store: ImageStore, summary: ReconSummary, source: Source) -> tuple[Path, ...]:
+def _write_dicom(
+    folder: Path, store: ImageStore, summary: ReconSummary, source: Source, settings: Mapping[str, Any]
+) -> tuple[Path, ...]:
     study = DicomStudy(
         geometry=source.geometry,
         parameters=source.parameters,
         identity=digest_of(source.scan_path),
         description=_description(summary),
+        settings=_told_apart(summary, source, settings),
     )
     return write_dicom(folder, store, study)
+
+
+def _told_apart(summary: ReconSummary, source: Source, settings: Mapping[str, Any]) -> str:
+    """All that makes other images of the same data, as text; files by their content."""
+    config = {name: value for name, value in asdict(summary.config).items() if name not in _NO_MATTER}
+    for name in ("girf", "field_map"):
+        if Path(config[name]).is_file():
+            config[name] = digest_of(Path(config[name]))
+    other = [source.design_name, source.seq_signature, source.trajectory, source.geometry.matrix]
+    return json.dumps([config, dict(settings), other], sort_keys=True)
 
 
 def _record(summary: ReconSummary, source: Source, settings: Mapping[str, Any], store: ImageStore) -> dict[str, Any]:

@@ -24,9 +24,7 @@ def quality_of(
     if isinstance(looked.data, CartesianData):
         return _of_lines(content, made, looked, slice_, design)
     assert looked.k_per_m is not None
-    level = noise_level(
-        looked.samples, outermost_samples(looked.samples, looked.k_per_m), looked.data.noise, whitened=made.whitened
-    )
+    level = _level(looked, looked.samples, outermost_samples(looked.samples, looked.k_per_m), made.whitened)
     if isinstance(design, TrajectoryDesign):
         steps, k_per_m = list(range(design.shots)), design.k_per_m
     else:
@@ -41,12 +39,31 @@ def _of_lines(
     assert isinstance(looked.data, CartesianData) and looked.mask is not None
     lines = np.flatnonzero(looked.mask)
     edge = lines[np.argsort(-np.abs(lines - len(looked.mask) / 2))[: max(1, round(_EDGE * len(lines)))]]
-    level = noise_level(looked.samples, looked.samples[:, edge], looked.data.noise, whitened=made.whitened)
+    columns = slice(*(looked.data.columns or (0, looked.samples.shape[-1])))
+    acquired = np.zeros_like(looked.samples)
+    acquired[..., columns] = looked.samples[..., columns]
+    level = _level(looked, acquired, acquired[:, edge][..., acquired[:, edge].any((0, 1))], made.whitened)
     steps = design.lines.tolist() if isinstance(design, MaskDesign) else _steps(content, None)
     counts = planned_counts(content, steps, _slices(content, design))
     planned = design.lines.tolist() if isinstance(design, MaskDesign) else looked.data.lines.tolist()
     shown = planned if len(planned) == len(steps) else lines.tolist()
     return _quality(looked, slice_, _slices(content, design), level, counts, lines=shown)
+
+
+def _level(
+    looked: Looked, acquired: npt.NDArray[np.complex64], outermost: npt.NDArray[np.complex64], whitened: bool
+) -> NoiseLevel:
+    """Of samples as they were ``acquired`` (coils, readouts, samples), zero elsewhere."""
+    data = looked.data
+    return noise_level(
+        acquired,
+        outermost,
+        data.noise,
+        whitened=whitened,
+        noise_dwell_s=data.noise_dwell_s,
+        dwell_s=data.dwell_s,
+        averages=looked.averages,
+    )
 
 
 def _quality(

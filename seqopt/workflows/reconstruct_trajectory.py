@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqopt.core import KspaceData, TrajectoryDesign
+from seqopt.core import Geometry, KspaceData, TrajectoryDesign
 from seqopt.encoding.density import analytic, pipe_menon
 from seqopt.errors import SeqoptError
 from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.recon_config import ReconConfig
+from seqopt.mrd.scan import Scan
 from seqopt.mrd.series import Block
 from seqopt.recon.cg_sense import DEFAULT_REGULARISATION
 from seqopt.recon.choose import AUTO, choose_for_trajectory
@@ -27,7 +28,9 @@ from seqopt.workflows.reconstruct_calibration import Calibration
 from seqopt.workflows.reconstruct_images import BlockImages, Looked
 from seqopt.workflows.reconstruct_settings import Settings, network_of
 from seqopt.workflows.reconstruct_steps import Prepared, Steps
+from seqopt.workflows.strongest_slice import strongest_slice
 
+_BEYOND_PER_FOV = 0.5  # of a sample at the edge: between it and the next one on the grid
 AnyArray = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
@@ -45,8 +48,6 @@ class AlongTrajectory:
     settings: Settings
     foreign: Foreign | None = None
     """Keeps what other programs want of each slice."""
-    alike = True
-    """Slices of one block have the same shots."""
     cartesian = False
     _weighed: tuple[FloatArray, FloatArray] | None = field(default=None, init=False)
     _steps: Steps = field(init=False)
@@ -57,6 +58,9 @@ class AlongTrajectory:
             calibration=self.calibration,
             design=self.design,
             slices=len(self.source.content.slices),
+            strongest=lambda: self._read(strongest_slice(self.source)),
+            given=self.settings.given,
+            sequence=self.settings.sequence(None if self.design is None else self.design.name),
         )
 
     def make(self, block: Block, *, check: bool = False, look: int | None = None) -> BlockImages:
@@ -64,24 +68,24 @@ class AlongTrajectory:
 
         ``look`` is the slice's number in the file.
         """
-        scan = self.source.trajectory(block, self.design, self.units)
-        notes = list(scan.notes)
+        scan = self._read(block)
+        notes, image, kspace = list(scan.notes), scan.image, scan.kspace
         every = self.source.content.slices
         places = [every.index(slice_) for slice_ in block.slices]
-        self._settle(scan.kspace, notes)
-        ready = self._steps.prepare(scan.kspace, scan.placement, places, notes)
+        self._settle(kspace, notes)
+        ready = self._steps.prepare(kspace, scan.placement, places, notes)
         data = ready.data
         reference = None
         if self.config.method in WITH_MAPS:
             reference = ready.calibration.maps(data.geometry, self.config, slices=len(every), places=places)
-        weights = self._density(data)
+        weights = self._density(data) * self._within(data, notes)
         slices = [self._slice(ready, weights, place, reference) for place in range(len(data.samples))]
         images = np.stack([one.image for one in slices])
         if self.foreign is not None:
             self.foreign.keep(block, slices, self.config)
         return BlockImages(
-            images=images,
-            geometry=data.geometry,
+            images=_middle(images, image),
+            geometry=image,
             placement=scan.placement,
             coils=data.samples.shape[1],
             shots=data.samples.shape[2],
@@ -93,6 +97,13 @@ class AlongTrajectory:
             notes=tuple(notes),
             looked=slices[block.slices.index(look)] if look in block.slices else None,
         )
+
+    def _read(self, block: Block) -> Scan:
+        """The block with the image that is wanted, on whose grid the field map lies."""
+        scan = self.source.trajectory(block, self.design, self.units)
+        image = scan.image if self.config.remove_oversampling else scan.kspace.geometry
+        kspace = replace(scan.kspace, geometry=image) if self.config.field_map else scan.kspace
+        return replace(scan, image=image, kspace=kspace)
 
     def _settle(self, data: KspaceData, notes: list[str]) -> None:
         """Choose the method by the first block, where that is asked for."""
@@ -114,7 +125,21 @@ class AlongTrajectory:
             if data.weights is None:
                 raise SeqoptError("density = 'file', but the data hold no weights; use density = 'pipe-menon'")
             return np.asarray(data.weights[None] * (areas.sum() / (len(areas) * data.weights.sum())))
+        if self.config.density == "none":
+            return np.full_like(areas, areas.mean())
         return areas
+
+    def _within(self, data: KspaceData, notes: list[str]) -> npt.NDArray[np.bool_]:
+        """(1 or slices, shots, samples) false beyond the image's k-max: there the transform is that within, folded."""
+        k_per_m = _trajectories(data)
+        if self.design is not None:
+            return np.ones(k_per_m.shape[:-1], dtype=bool)
+        position = np.abs(k_per_m) * np.array(data.geometry.fov_m)
+        within = np.asarray((position < np.array(data.geometry.matrix) / 2 + _BEYOND_PER_FOV).all(-1))
+        if not within.all():
+            share = 100 * (1 - within.mean())
+            notes.append(f"{share:.2g} % of the samples lie beyond the image's resolution (k-max) and were left out")
+        return within
 
     def _slice(
         self,
@@ -167,9 +192,16 @@ class AlongTrajectory:
             data=data,
             k_per_m=k_per_m,
             mask=None,
+            averages=np.ones(samples.shape[1], np.int64) if data.averages is None else data.averages[place],
             reconstruct=reconstruct,
             weights=areas,
         )
+
+
+def _middle(images: AnyArray, image: Geometry) -> AnyArray:
+    """(slices, y, x) without what lies beyond the field of view that is wanted."""
+    first_y, first_x = (have // 2 - want // 2 for have, want in zip(images.shape[1:], image.shape, strict=True))
+    return images[:, first_y : first_y + image.shape[0], first_x : first_x + image.shape[1]]
 
 
 def _record(config: ReconConfig) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from seqopt.encoding.off_resonance import field_phase
+
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex64]
 _STEP_RAD = 0.1  # between two time segments: linear interpolation is then right to 0.1 %
@@ -32,6 +34,6 @@ def dephased_signal(
     out = None
     for number, time in enumerate(segments):
         share = np.interp(times_s, segments, np.eye(len(segments))[number])
-        part = signal_of((image * np.exp(2j * np.pi * field_hz * time)).astype(np.complex64)) * share
+        part = signal_of((image * field_phase(field_hz, time)).astype(np.complex64)) * share
         out = part if out is None else out + part
     return np.asarray(out, dtype=np.complex64)

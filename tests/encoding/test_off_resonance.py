@@ -1,4 +1,4 @@
-"""Off-resonance in the encoding against direct sums of exp(-2 pi i k r) exp(+2 pi i f t) in double precision."""
+"""Off-resonance in the encoding against direct sums of exp(-2 pi i k r) exp(-2 pi i f t) in double precision."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def maps() -> np.ndarray:
 
 def dense(field: np.ndarray) -> np.ndarray:
     """(coils * points, pixels)."""
-    phases = np.exp(2j * np.pi * np.tile(TIMES_S, SHOTS)[:, None] * field.ravel())
+    phases = np.exp(-2j * np.pi * np.tile(TIMES_S, SHOTS)[:, None] * field.ravel())
     encode = direct_dft_matrix(trajectory(), GEOMETRY) * phases
     return np.concatenate([encode * one.ravel() for one in maps()])
 
@@ -83,7 +83,7 @@ def test_more_terms_are_taken_for_a_wider_field_and_the_error_is_what_is_said():
     assert len(few.in_time) < len(many.in_time)
     for terms, value in ((few, 20.0), (many, 200.0)):
         made = np.einsum("ln,lyx->nyx", terms.in_time.numpy(), terms.in_space.numpy())
-        exact = np.exp(2j * np.pi * TIMES_S[:, None, None] * field_hz(value))
+        exact = np.exp(-2j * np.pi * TIMES_S[:, None, None] * field_hz(value))
         assert relative(made, exact) < 2 * ERROR_LIMIT
         assert terms.error < ERROR_LIMIT
 

@@ -11,7 +11,8 @@ from exported import export
 from mask_designs import export_mask, mask_design
 
 from seqopt.mrd.calibration import split_calibration
-from seqopt.mrd.cartesian_scan import is_cartesian, sort_cartesian_scan
+from seqopt.mrd.cartesian_lines import is_cartesian
+from seqopt.mrd.cartesian_scan import sort_cartesian_scan
 from seqopt.mrd.files import read_raw
 from seqopt.mrd.header import write_scan
 from seqopt.mrd.scan import read_plan, sort_scan
@@ -120,6 +121,6 @@ def test_the_header_still_serves_as_a_trajectory_file_and_as_cartesian_data(desi
     data = [rng.normal(size=(2, samples)).astype(np.complex64) for _ in raw.acquisitions]
     write_scan(tmp_path / "s.mrd", header, data)
     rest, found = split_calibration(read_raw(tmp_path / "s.mrd"), header, [])
-    assert is_cartesian(rest)
+    assert is_cartesian(rest, header)
     assert found["maps"].samples.shape[:2] == (mask.geometry.slices, 2)
     assert sort_cartesian_scan(rest, header, mask).data.lines.tolist() == mask.lines.tolist()

@@ -15,7 +15,7 @@ from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import write_acquisitions
 from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.files import open_mrd, read_raw
-from seqopt.mrd.header import write_scan
+from seqopt.mrd.header import planned_signatures, write_scan
 from seqopt.mrd.played_reader import PlayedReader
 from seqopt.mrd.scan import content_of_trajectories
 from seqopt.pulseq.played_scan import played_scan
@@ -74,7 +74,7 @@ def joined(path: Path, played):
         both = PlayedReader(reader, played)
         content = content_of_trajectories(both, path)
         source = BlockReader(path=path, reader=both, content=content, acquisitions=both.acquisitions)
-        scans = [(block.slices, source.trajectory(block, None, "per_m")) for block in content.blocks(alike=True)]
+        scans = [(block.slices, source.trajectory(block, None, "per_m")) for block in content.blocks()]
         return both.notes, scans
 
 
@@ -136,6 +136,57 @@ def test_another_sequence_is_refused_with_both_sizes(scan, tmp_path):
 
     refused("10 imaging readouts of 64 samples, but radial-5_v1.5.0.seq plays 10 of 128; give", shots=5, samples=128)
     refused("holds 10 imaging readouts of 64 samples, but radial-3.* plays 6 of 64", shots=3, samples=64)
+
+
+def notes_of(scan: Path, sequence: Path) -> list[str]:
+    with open_mrd(scan) as reader:
+        return PlayedReader(reader, played_scan(sequence)).notes
+
+
+def named(scan: Path, target: Path, md5: str) -> Path:
+    """The file with another name of its sequence."""
+    raw = read_raw(scan)
+    mine = planned_signatures(scan)
+    assert len(mine) == 1
+    write_acquisitions(target, raw.xml.replace(min(mine).encode(), md5.encode()), raw.acquisitions)
+    return target
+
+
+def test_the_sequence_that_the_data_name_needs_no_note(scan, folder, tmp_path):
+    sequence = next(folder.glob("*.seq"))
+    assert len(notes_of(scan, sequence)) == 1
+    loud = named(scan, tmp_path / "u.mrd", min(planned_signatures(scan)).upper())
+    assert len(notes_of(loud, sequence)) == 1
+
+
+def test_another_name_is_said_and_another_name_with_another_k_is_refused(scan, folder, tmp_path):
+    sequence = next(folder.glob("*.seq"))
+    other = named(scan, tmp_path / "o.mrd", "f" * 32)
+    assert notes_of(other, sequence)[1] == (
+        f"the data name the sequence ffffffff, {sequence.name} is {min(planned_signatures(scan))[:8]}: "
+        "was it exported anew?"
+    )
+    bent = export(radial_design(slices=2, shots=5, samples=64, matrix=16, wiggle=4.0), tmp_path / "bent")
+    with pytest.raises(
+        SeqoptError, match=r"is of the sequence .*, and its trajectory is \d\.\d+ cycles/FOV away; give"
+    ):
+        notes_of(scan, next(bent.glob("*.seq")))
+
+
+def test_a_trajectory_of_the_file_gives_way_to_the_sequence_with_a_note(scan, folder, tmp_path):
+    """No name in the file; its k is off by 2 cycles/FOV, or of no use at all."""
+    sequence = next(folder.glob("*.seq"))
+
+    def spoilt(target: Path, change) -> Path:
+        raw = read_raw(named(scan, target, "x"))
+        for item in raw.acquisitions[1:]:
+            item.traj[:] = change(item.traj)
+        write_acquisitions(target, raw.xml.replace(b"seq_signature", b"other"), raw.acquisitions)
+        return target
+
+    notes = notes_of(spoilt(tmp_path / "s.mrd", lambda k: k + 2 / 16), sequence)
+    assert notes[1].startswith("the file's own trajectory is 2 cycles/FOV away")
+    assert len(notes_of(spoilt(tmp_path / "n.mrd", lambda k: k * np.nan), sequence)) == 1
 
 
 def test_calibration_scans_of_the_sequence_are_left_out_of_the_image(tmp_path):

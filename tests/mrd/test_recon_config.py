@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seqopt.errors import SeqoptError
-from seqopt.mrd.recon_config import ReconConfig, read_recon_config, recon_toml
+from seqopt.mrd.recon_config import ReconConfig, read_recon_config, read_stated, recon_toml
 
 
 def test_settings_come_back_as_written(tmp_path):
@@ -34,3 +34,10 @@ def test_bad_settings_are_refused(tmp_path, text, saying):
 def test_whole_numbers_do_for_real_ones(tmp_path):
     (tmp_path / "recon.toml").write_text("regularisation = 1")
     assert read_recon_config(tmp_path / "recon.toml").regularisation == 1.0
+
+
+def test_what_the_file_states_is_told_from_what_is_usual(tmp_path):
+    path = tmp_path / "recon.toml"
+    path.write_text('method = "tv"\niterations = 12\n')
+    config, stated = read_stated(path)
+    assert (config.method, config.regularisation, stated) == ("tv", 0.01, {"method", "iterations"})

@@ -13,7 +13,7 @@ from designs import radial_design
 from exported import header_only
 
 from seqopt.errors import SeqoptError
-from seqopt.mrd import series
+from seqopt.mrd import head_table, series
 from seqopt.mrd.acquisitions import write_acquisitions
 from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.files import open_mrd, read_raw
@@ -43,14 +43,14 @@ def changed(scan: Path, target: Path, change) -> Path:
     return target
 
 
-def blocks(path: Path, design=None, *, alike: bool = True):
+def blocks(path: Path, design=None):
     """(key, slices, first sample of each (slice, shot)) of every block."""
     with open_mrd(path) as reader:
         content = content_of_trajectories(reader, path, design)
         source = BlockReader(path=path, reader=reader, content=content, acquisitions=reader.acquisitions)
         return [
             (block.key, block.slices, source.trajectory(block, design, None).kspace.samples[:, 0, :, 0].real)
-            for block in content.blocks(alike=alike)
+            for block in content.blocks()
         ]
 
 
@@ -199,3 +199,27 @@ def test_a_table_that_claims_more_than_the_file_holds_is_refused(scan, tmp_path)
         file["dataset/data"].resize(10_000_000, axis=0)
     with pytest.raises(SeqoptError, match="claims 10000000 acquisitions but holds"):
         read_raw(path)
+
+
+def test_the_series_of_a_file_are_told_once(scan):
+    """There is a block for each, and telling them goes through all readouts: the time grew with their square."""
+    with open_mrd(scan) as reader:
+        content = content_of(reader.heads, scan)
+        assert content.series is content.series
+        assert content.slices is content.slices
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_headers_are_read_some_chunks_at_a_time(scan, tmp_path, monkeypatch, rows):
+    """Of chunks of one row or of five, of which the last is not full."""
+    whole = read_raw(scan)
+    path = shutil.copy(scan, tmp_path / "c.mrd")
+    with h5py.File(path, "r+") as file:
+        table = file["dataset/data"][()]
+        del file["dataset/data"]
+        file["dataset"].create_dataset("data", data=table, chunks=(rows,), maxshape=(None,))
+    monkeypatch.setattr(head_table, "_CHUNKS", 2)
+    with open_mrd(path) as reader:
+        assert reader.heads["scan_counter"].tolist() == [item.scan_counter for item in whole.acquisitions]
+        found = reader.acquisitions(range(len(reader.heads)))
+    assert all(np.array_equal(one.data, other.data) for one, other in zip(found, whole.acquisitions, strict=True))

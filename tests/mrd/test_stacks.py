@@ -62,13 +62,6 @@ def test_slices_shifted_within_their_planes_keep_a_sheared_affine():
     assert np.allclose((stack.affine_ras_mm(GEOMETRY) @ [3, 4, 2, 1])[:3], lps * [-1, -1, 1])
 
 
-def test_files_that_leave_positions_at_zero_keep_the_order_of_numbers():
-    placement = replace(placed("axial"), positions_m=np.zeros((4, 3)))
-    (stack,) = stacks_of(heads_of(placement))
-    assert stack.slices == (0, 1, 2, 3)
-    assert np.allclose(stack.affine_ras_mm(GEOMETRY)[:3, 2], [0, 0, 6.0])
-
-
 def test_labels_name_only_the_counters_that_vary():
     heads = [head for echo in (0, 1) for head in heads_of(placed("axial"), contrast=echo, set_=2)]
     series = series_of(heads)

@@ -21,7 +21,7 @@ def scan(field_hz, **changes):
     for line in range(LINES):
         for echo in range(2):
             k[2 * line + echo] = np.stack([kx, np.full(64, (line - LINES // 2) / 0.2)], -1)
-            spins = coils * np.exp(2j * np.pi * field_hz * SPACING_S * echo)
+            spins = coils * np.exp(-2j * np.pi * field_hz * SPACING_S * echo)
             phases = np.exp(-2j * np.pi * (k[2 * line + echo] @ np.stack([x.ravel(), y.ravel()])))
             samples[:, 2 * line + echo] = spins.reshape(2, -1) @ phases.T
     fields = {

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from designs import radial_design
+from exported import export
 
+from seqopt.core import TrajectoryDesign
 from seqopt.errors import SeqoptError
-from seqopt.recon.girf import Girf, played_k, read_girf
+from seqopt.pulseq.asked_gradients import asked_gradients
+from seqopt.pulseq.delayed import played_k_and_time
+from seqopt.pulseq.readback import read_sequence
+from seqopt.pulseq.readout_table import serves_image
+from seqopt.recon import girf as recon_girf
+from seqopt.recon.girf import Girf, asked_of_design, read_girf
 from seqopt.recon.gradient_delays import delayed_k
 
-FREQUENCY_HZ = np.linspace(0, 50_000, 5001)
+FREQUENCY_HZ = np.linspace(0, 100_000, 10_001)
 
 
 def response_of(*axes: np.ndarray) -> Girf:
     return Girf(FREQUENCY_HZ, np.stack(axes).astype(complex))
+
+
+def played_k(k_per_m: np.ndarray, design: TrajectoryDesign, girf: Girf, directions: np.ndarray | None = None):
+    return recon_girf.played_k(k_per_m, asked_of_design(design), girf, design.geometry.fov_m, directions)
 
 
 def lag(delay_s: float) -> np.ndarray:
@@ -23,7 +36,7 @@ def lag(delay_s: float) -> np.ndarray:
 
 def test_a_perfect_system_plays_what_it_is_asked_for():
     design = radial_design(samples=128)
-    perfect = response_of(np.ones(5001), np.ones(5001))
+    perfect = response_of(np.ones(10_001), np.ones(10_001))
     assert np.abs(played_k(design.k_per_m, design, perfect) - design.k_per_m).max() < 1e-9
 
 
@@ -63,12 +76,17 @@ def test_the_response_belongs_to_the_physical_axes():
     """An image whose x lies along the physical y sees the response of y on its x."""
     design = radial_design(samples=128)
     turned = played_k(
-        design.k_per_m, design, response_of(lag(0.0), lag(5e-6)), np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+        design.k_per_m,
+        design,
+        response_of(lag(0.0), lag(5e-6)),
+        np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
     )
     straight = played_k(design.k_per_m, design, response_of(lag(5e-6), lag(0.0)))
     assert np.allclose(turned, straight)
     with pytest.raises(SeqoptError, match="oblique"):
-        played_k(design.k_per_m, design, response_of(lag(0), lag(0)), np.array([[0, 0, 1.0], [0, 1.0, 0]]))
+        played_k(
+            design.k_per_m, design, response_of(lag(0), lag(0)), np.array([[0, 0, 1.0], [0, 1.0, 0], [-1.0, 0, 0]])
+        )
 
 
 def test_the_table_is_read_and_checked(tmp_path):
@@ -91,7 +109,87 @@ def test_the_table_is_read_and_checked(tmp_path):
         read_girf(tmp_path / "none.csv")
 
 
-def test_data_of_other_shots_are_refused():
-    design = radial_design(samples=128)
-    with pytest.raises(SeqoptError, match="give their --design"):
-        played_k(design.k_per_m[:3], design, response_of(lag(0), lag(0)))
+def test_shots_find_their_waveforms_by_where_they_sample():
+    """Some of the shots, in another order."""
+    design, response = radial_design(samples=128), response_of(lag(4e-6), lag(-3e-6))
+    every = played_k(design.k_per_m, design, response)
+    assert np.array_equal(played_k(design.k_per_m[[5, 2, 7]], design, response), every[[5, 2, 7]])
+    with pytest.raises(SeqoptError, match="shot 7 is other than those of the sequence; give the one"):
+        played_k(design.k_per_m + 10.0, design, response)
+    with pytest.raises(SeqoptError, match="100 samples are"):
+        played_k(design.k_per_m[:, :100], design, response)
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory) -> Path:
+    folder = export(radial_design(samples=128, shots=6, slices=2), tmp_path_factory.mktemp("d"))
+    return next(folder.glob("*.seq"))
+
+
+def test_a_lagging_system_plays_the_whole_sequence_late(sequence):
+    """The prephaser and the gradient during excitation lag, too, as in the simulation of delays."""
+    played = read_sequence(sequence)
+    lags = (7e-6, -4e-6)
+    truth = [k[:, :2] for k, _ in played_k_and_time(played, (*lags, 0.0))]
+    serving = [number for number, readout in enumerate(played.readouts) if serves_image(readout)]
+    nominal = np.stack([played.readouts[number].k_per_m[:, :2] for number in serving])
+    found = recon_girf.played_k(nominal, asked_gradients(sequence), response_of(*map(lag, lags)), (0.22, 0.22))
+    moved = np.abs(nominal - np.stack([truth[number] for number in serving])).max()
+    assert np.abs(found - np.stack([truth[number] for number in serving])).max() < 0.01 * moved
+
+
+def test_eddy_currents_of_everything_before_the_readout_count(sequence):
+    """Each axis lacks a share that decays in 1 ms: the whole file convolved, sample by sample, without a transform."""
+    played, tau_s, share, step_s = read_sequence(sequence), 1e-3, 0.05, 5e-6
+    times_s, corners = played.gradient_corners()
+    readout = next(readout for readout in played.readouts if serves_image(readout) and readout.labels["LIN"] == 3)
+    grid_s = np.arange(0.0, readout.times_s[-1] + 2 * step_s, step_s)
+    asked = np.stack([np.interp(grid_s, times_s, axis) for axis in corners.T[:2]], -1)
+    lacking, state = np.zeros_like(asked), np.zeros(2)
+    decay = np.exp(-step_s / tau_s)
+    for edge in range(1, len(grid_s)):  # the exact answer of a first-order high pass to linear pieces
+        slope = (asked[edge] - asked[edge - 1]) / step_s
+        state = state * decay + slope * tau_s * (1 - decay)
+        lacking[edge] = share * state
+    integral = np.concatenate([np.zeros((1, 2)), np.cumsum((lacking[1:] + lacking[:-1]) / 2 * step_s, axis=0)])
+    reached = np.stack([np.interp(readout.times_s, grid_s, axis) for axis in integral.T], -1)
+    start = np.array([np.interp(readout.excitation.centre_s, grid_s, axis) for axis in integral.T])
+    truth = readout.k_per_m[:, :2] - (reached - start)
+    hz = FREQUENCY_HZ
+    high_pass = 2j * np.pi * hz * tau_s / (1 + 2j * np.pi * hz * tau_s)
+    girf = Girf(hz, np.stack([1 - share * high_pass] * 2))
+    nominal = readout.k_per_m[None, :, :2]
+    found = recon_girf.played_k(nominal, asked_gradients(sequence), girf, (0.22, 0.22))[0]
+    moved = np.abs(truth - nominal[0]).max()
+    assert np.abs(found - truth).max() < 0.02 * moved
+    design = radial_design(samples=128, shots=6, slices=2)
+    alone = recon_girf.played_k(nominal, asked_of_design(design), girf, (0.22, 0.22))[0]
+    assert np.abs(alone - truth).max() > 0.1 * moved
+
+
+def test_refocusing_turns_what_gradients_before_it_added(tmp_path):
+    """Spin-echo spokes by pypulseq, whose prephaser comes before the refocusing pulse."""
+    import pypulseq as pp
+
+    system = pp.Opts(max_grad=30, grad_unit="mT/m", max_slew=120, slew_unit="T/m/s", rf_dead_time=1e-4)
+    sequence = pp.Sequence(system)
+    pulses = [
+        pp.make_block_pulse(flip, duration=1e-3, system=system, use=use, delay=1e-4)
+        for flip, use in ((np.pi / 2, "excitation"), (np.pi, "refocusing"))
+    ]
+    for angle in (0.1, 0.9, 1.7):
+        spoke = [
+            pp.make_trapezoid(axis, flat_area=64 / 0.22 * share, flat_time=1.28e-3, system=system)
+            for axis, share in (("x", np.cos(angle)), ("y", np.sin(angle)))
+        ]
+        ahead = [pp.make_trapezoid(one.channel, area=one.area / 2, duration=1e-3, system=system) for one in spoke]
+        adc = pp.make_adc(128, duration=1.28e-3, delay=max(one.rise_time for one in spoke), system=system)
+        for events in ([pulses[0]], ahead, [pulses[1]], [*spoke, adc], [pp.make_delay(5e-3)]):
+            sequence.add_block(*events)
+    sequence.write(str(tmp_path / "spin_echo.seq"))
+    played, lags = read_sequence(tmp_path / "spin_echo.seq"), (6e-6, -3e-6)
+    truth = np.stack([k[:, :2] for k, _ in played_k_and_time(played, (*lags, 0.0))])
+    nominal = np.stack([readout.k_per_m[:, :2] for readout in played.readouts])
+    asked = asked_gradients(tmp_path / "spin_echo.seq")
+    found = recon_girf.played_k(nominal, asked, response_of(*map(lag, lags)), (0.22, 0.22))
+    assert np.abs(found - truth).max() < 0.01 * np.abs(truth - nominal).max()

@@ -61,6 +61,31 @@ def test_the_noise_readout_is_preferred_and_named():
     assert "outermost" in without.source
 
 
+def test_averages_lessen_the_noise_and_nothing_has_none():
+    """Of three readouts the second is the mean of four, and the third was never acquired."""
+    noise = np.random.default_rng(0).normal(size=(1, 4000, 2)) @ [1, 1j]
+    samples = np.ones((1, 3, 64), np.complex64)
+    samples[:, 2], samples[:, :, :8] = 0, 0
+    for whitened in (True, False):
+        known = noise_level(samples, samples, noise, whitened=whitened, averages=np.array([1, 4, 1]))
+        relative = np.array([1.0, 0.5, 0.0])[:, None] * (np.arange(64) >= 8)
+        assert np.allclose(known.relative, relative)
+        found = noise_map(lambda noisy: noisy[0], samples, samples[0], known)
+        assert not found[:, :3].any()
+    told = NoiseLevel(sigma=np.ones(1), source="told", relative=np.kron([[0.0, 1.0], [0.5, 2.0]], np.ones((32, 32))))
+    found = noise_map(lambda noisy: noisy[0], np.zeros((1, 64, 64), np.complex64), np.zeros((64, 64)), told)
+    assert [found[24, 40] / found[40, 40], found[40, 24] / found[40, 40]] == pytest.approx([0.5, 0.25], rel=0.15)
+    assert found[16, 16] == 0
+
+
+def test_noise_read_at_another_bandwidth_is_scaled_to_the_images():
+    noise = np.random.default_rng(0).normal(size=(1, 4000, 2)) @ [1, 1j]
+    samples = np.ones((1, 3, 8), np.complex64)
+    same = noise_level(samples, samples, noise, whitened=False).sigma
+    scaled = noise_level(samples, samples, noise, whitened=False, noise_dwell_s=2e-6, dwell_s=8e-6).sigma
+    assert scaled == pytest.approx(same / 2)
+
+
 def test_the_outermost_samples_are_those_farthest_from_the_centre():
     k_per_m = np.stack([np.linspace(-100, 100, 201), np.zeros(201)], -1)[None]
     samples = np.abs(k_per_m[None, :, :, 0]).astype(np.complex64)

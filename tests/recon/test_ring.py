@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from seqopt.errors import SeqoptError
+from seqopt.mrd.scan import read_scan
 from seqopt.recon.ring import ring_shift, shifted_spokes
+from seqopt.workflows.example import write_example
 
 FOV_M = (0.2, 0.25)
 
@@ -37,13 +39,60 @@ def played(k: np.ndarray, shift: np.ndarray) -> np.ndarray:
 def test_the_three_parameters_of_the_shift_are_found(shift, golden):
     matrix = np.array([[shift[0], shift[1]], [shift[1], shift[2]]])
     k = spokes(golden=golden)
-    assert np.abs(ring_shift(signal(played(k, matrix)), k, FOV_M) - matrix).max() < 0.02
+    assert np.abs(ring_shift(signal(played(k, matrix)), k, FOV_M).shift - matrix).max() < 0.02
 
 
 def test_noise_moves_the_estimate_little():
     matrix = np.array([[-0.3, 0.05], [0.05, -0.55]])
     k = spokes(48)
-    assert np.abs(ring_shift(signal(played(k, matrix), noise=1.0), k, FOV_M) - matrix).max() < 0.05
+    assert np.abs(ring_shift(signal(played(k, matrix), noise=1.0), k, FOV_M).shift - matrix).max() < 0.05
+
+
+@pytest.mark.parametrize("coils", [2, 4])
+def test_a_tenth_of_a_sample_is_found_and_nothing_where_nothing_is(coils):
+    k = spokes(48, golden=True)
+    small = np.diag([0.1, 0.06])
+    for noise in (0.0, 0.5):
+        assert ring_shift(signal(played(k, small), coils=coils, noise=noise), k, FOV_M).is_found(0.05)
+        assert not ring_shift(signal(k, coils=coils, noise=noise), k, FOV_M).is_found(0.05)
+
+
+def test_what_chance_says_is_not_found():
+    """One coil leaves curves on which two spokes agree; noise alone agrees anywhere."""
+    k = spokes(32, golden=True)
+    rng = np.random.default_rng(0)
+    alone = [signal(k, coils=1) + 0.2 * complex_noise(rng, (1, *k.shape[:2])) for _ in range(6)]
+    noise = [complex_noise(rng, (6, *k.shape[:2])) for _ in range(6)]
+    found = [ring_shift(samples, k, FOV_M) for samples in (*alone, *noise)]
+    assert sum(np.abs(one.shift).max() >= 0.05 for one in found) >= 4
+    assert not any(one.is_found(0.05) for one in found)
+
+
+def complex_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.normal(size=(*shape, 2)) @ [1, 1j]
+
+
+def test_the_standard_error_is_that_of_many_scans():
+    k = spokes(32, golden=True)
+    rng = np.random.default_rng(1)
+    clean = signal(k)
+    found = [ring_shift(clean + 3.0 * complex_noise(rng, clean.shape), k, FOV_M) for _ in range(12)]
+    spread = np.std([one.shift[[0, 1], [0, 1]] for one in found])
+    said = np.sqrt(np.mean([one.error[[0, 1], [0, 1]] ** 2 for one in found]))
+    assert 0.7 * spread < said < 2 * spread
+
+
+def test_a_delay_in_vivo_is_found(tmp_path):
+    pytest.importorskip("mrbabel_data")
+    write_example("invivo", tmp_path / "scan.mrd")
+    data = read_scan(tmp_path / "scan.mrd").kspace
+    k, fov_m = data.k_per_m[:48], data.geometry.fov_m
+    known = 0.1 * np.eye(2)
+    found = [
+        ring_shift(data.samples[0, :, :48], shifted_spokes(k, shift, fov_m), fov_m) for shift in (0 * known, -known)
+    ]
+    assert found[1].is_found(0.05)
+    assert np.allclose(found[1].shift - found[0].shift, known, atol=0.01)
 
 
 def test_the_corrected_spokes_are_those_that_were_played():

@@ -76,6 +76,17 @@ def test_with_calibrated_delays_the_image_is_that_without_delays(folder, clean, 
     assert any("lag by 3.0" in note for note in summary.notes)
 
 
+def test_delays_are_corrected_once_though_the_response_has_them_too(folder, clean, lagging, tmp_path):
+    without_lag, _ = error(folder, clean)
+    hz = np.linspace(0, 50_000, 501)
+    x, y = (np.exp(-2j * np.pi * hz * lag_s) for lag_s in LAG.delays_s)
+    table = np.stack([hz, x.real, x.imag, y.real, y.imag], 1)
+    np.savetxt(tmp_path / "g.csv", table, delimiter=",", header="frequency_hz,x_re,x_im,y_re,y_im", comments="")
+    mended, summary = error(folder, lagging, girf=str(tmp_path / "g.csv"))
+    assert mended < 1.05 * without_lag + 1e-3
+    assert not any("lag by" in note for note in summary.notes)
+
+
 def test_delays_are_found_in_noise_and_recorded(folder):
     scan = scanned(folder, "noisy", Disturbance(delays_s=(3e-6, -1e-6)), snr=20.0)
     spoilt, _ = error(folder, scan, calibration_scans=False, gradient_delays="none")

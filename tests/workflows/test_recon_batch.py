@@ -18,6 +18,7 @@ from seqopt.workflows.simulate import simulate
 @dataclass
 class Made:
     agrees: bool = True
+    files: tuple[Path, ...] = ()
 
 
 class Work:
@@ -35,7 +36,7 @@ class Work:
             raise ZeroDivisionError("division by zero")
         out.mkdir(parents=True, exist_ok=True)
         (out / "image").write_text(text)
-        return Made(agrees=text != "apart")
+        return Made(agrees=text != "apart", files=(out / "image",))
 
 
 def files(folder: Path, **texts: str) -> list[Path]:
@@ -78,6 +79,35 @@ def test_what_was_done_is_passed_over_until_file_options_or_design_change(tmp_pa
     assert run(method="cg-sense") == ["a.mrd", "b.mrd"]
     (out / "a" / DONE).write_text("{ cut off")
     assert run(method="cg-sense") == ["a.mrd"]
+
+
+def test_a_file_is_done_again_where_what_it_was_made_with_or_what_was_made_is_another(tmp_path):
+    """Field map and response by options or by recon.toml, recon.toml beside a design.h5, and images that are gone."""
+    scans, work, out = files(tmp_path, a="1"), Work(), tmp_path / "out"
+    design = tmp_path / "design"
+    design.mkdir()
+    (design / "design.h5").write_text("a design")
+    (design / "map.nii").write_text("of the folder")
+    (design / "recon.toml").write_text('field_map = "map.nii"')
+    (tmp_path / "girf.csv").write_text("measured in May")
+
+    def runs() -> bool:
+        work.calls.clear()
+        options = {"design_path": design / "design.h5", "girf": str(tmp_path / "girf.csv")}
+        list(reconstruct_many(scans, out, options=options, work=work))
+        return bool(work.calls)
+
+    assert runs() and not runs()
+    (tmp_path / "girf.csv").write_text("measured in June")
+    assert runs() and not runs()
+    (design / "map.nii").write_text("measured anew")
+    assert runs() and not runs()
+    (design / "played.seq").write_text("with other gradients, to which the response is applied")
+    assert runs() and not runs()
+    (design / "recon.toml").write_text('field_map = "map.nii"\niterations = 9')
+    assert runs() and not runs()
+    (out / "a" / "image").unlink()
+    assert runs() and not runs()
 
 
 def test_processes_share_the_files_without_gap_or_overlap(tmp_path):
@@ -176,6 +206,35 @@ def test_a_watch_that_begins_anew_remembers_what_was_done(tmp_path, monkeypatch)
     results = watched(folder, out, Clock(monkeypatch), work)
     assert [result[2] for result in results] == [True]
     assert work.calls == ["a.mrd"]
+
+
+def test_a_folder_keeps_its_name_when_a_file_of_the_same_stem_arrives_and_after_a_restart(tmp_path, monkeypatch):
+    """The one that came first sorts last, so that the order of the listing cannot tell."""
+    folder, out, work = tmp_path / "in", tmp_path / "out", Work()
+    files(folder, a="first")
+
+    def second():
+        (folder / "a.h5").write_text("second")
+
+    watched(folder, out, Clock(monkeypatch, *[lambda: None] * 10, second), work)
+    texts = {name: (out / name / "image").read_text() for name in ("a", "a.h5")}
+    assert texts == {"a": "first", "a.h5": "second"}
+    results = watched(folder, out, Clock(monkeypatch), work)
+    assert [(name, before) for name, _, before, _ in results] == [("a.h5", True), ("a.mrd", True)]
+    assert sorted(path.name for path in out.iterdir()) == ["a", "a.h5"]
+    (folder / "a.h5").write_text("changed")
+    watched(folder, out, Clock(monkeypatch), work)
+    assert (out / "a.h5" / "image").read_text() == "changed" and (out / "a" / "image").read_text() == "first"
+
+
+def test_images_that_sigpy_did_not_confirm_keep_their_folder_too(tmp_path, monkeypatch):
+    """They have no mark of being done, but a record of whose they are."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    files(folder, b="2")
+    (out / "b").mkdir(parents=True)
+    (out / "b" / "recon.json").write_text('{"scan": "b.h5"}')
+    watched(folder, out, Clock(monkeypatch), Work())
+    assert sorted(path.name for path in out.iterdir()) == ["b", "b.mrd"]
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import ismrmrd
+import nibabel
 import numpy as np
 import pytest
 from cartesian_files import fourier, phantom, ring_maps, write_cartesian
@@ -50,6 +52,14 @@ def scan_file(path: Path, slices: int = 1, *, noisy: bool = True, **options) -> 
 
     images = truth(slices)[:, None] * ring_maps(COILS, N, N)
     return write_cartesian(path, images, noise=noise(4 * N) if noisy else None, change=add, **options)
+
+
+def half_echo(items: list[ismrmrd.Acquisition]) -> list[ismrmrd.Acquisition]:
+    """Without the first 30 of 96 samples."""
+    heads = [item.getHead() for item in items]
+    for head in heads:
+        head.number_of_samples, head.center_sample = head.number_of_samples - 30, max(head.center_sample - 30, 0)
+    return [ismrmrd.Acquisition(head, item.data[:, 30:].copy()) for head, item in zip(heads, items, strict=True)]
 
 
 def nrmse(image: np.ndarray, wanted: np.ndarray) -> float:
@@ -207,3 +217,61 @@ def test_equal_data_give_equal_files(tmp_path):
         reconstruct(scan, tmp_path / name, method="l1-wavelet", cross_check=False)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("partial", "method", "said"),
+    [
+        ({"lines": range(14, N)}, "zero-filled", "72 % of ky and 100 % of kx"),
+        ({"lines": sorted({*range(14, N, 2), *CENTRE}), "calibration": CENTRE}, "grappa", "73 % of ky"),
+        ({"lines": range(14, N)}, "cg-sense", "72 % of ky"),
+        ({"change": half_echo}, "zero-filled", "100 % of ky and 70 % of kx"),
+    ],
+)
+def test_what_one_side_lacks_is_filled_by_the_phase(tmp_path, partial, method, said):
+    scan = scan_file(tmp_path / "s.mrd", **partial)
+    error = {}
+    for wanted in ("zero", "auto"):
+        summary = reconstruct(scan, tmp_path / wanted, method=method, partial_fourier=wanted, cross_check=False)
+        error[wanted] = nrmse(summary.images[0], truth()[0])
+    assert error["auto"] < 0.75 * error["zero"]
+    (note,) = (note for note in summary.notes if note.startswith("partial Fourier"))
+    assert said in note and note.endswith("was filled by POCS")
+
+
+def test_what_cannot_be_filled_stays_zero_or_is_refused(tmp_path):
+    """No coil maps, so that the image is a root sum of squares; gaps among the lines."""
+    for lines, why in ((range(20, 48, 2), "the image is real"), (EVERY_SECOND[7:], "lines lack")):
+        scan = scan_file(tmp_path / f"{len(lines)}.mrd", lines=lines)
+        summary = reconstruct(scan, tmp_path / "o", method="zero-filled", cross_check=False)
+        assert any("stays zero" in note and why in note for note in summary.notes), summary.notes
+    real = tmp_path / "14.mrd"
+    with pytest.raises(SeqoptError, match="pocs needs complex images"):
+        reconstruct(real, tmp_path / "r", method="zero-filled", partial_fourier="pocs")
+
+
+def test_coil_maps_and_cg_sense_of_lines_are_compared_with_sigpy_too(tmp_path):
+    scan = scan_file(tmp_path / "s.mrd", lines=EVERY_SECOND, calibration=CENTRE)
+    checks = {"cross_check": True, "cross_check_sense": True}
+    found = reconstruct(scan, tmp_path / "o", method="cg-sense", **checks).cross_check
+    assert set(found) == {"adjoint", "forward", "cg-sense", "maps"}
+    assert found["cg-sense"] < 1e-4
+    assert found["maps"] < 0.15
+    wrong = ring_maps(COILS, N, N)[[1, 2, 3, 4, 5, 0]]
+    block = np.einsum("ly,cyx,nx->cln", fourier(24, N, N), truth() * ring_maps(COILS, N, N), fourier(24, N, N))
+    assert not cross_check.agree(cross_check.sigpy_maps_of_centre_difference(block, wrong))
+    assert cross_check.agree(cross_check.sigpy_maps_of_centre_difference(block, ring_maps(COILS, N, N)))
+
+
+def test_oversampling_stays_where_that_is_asked_for(tmp_path):
+    """Twice the field of view along x, in the middle of which is the image."""
+    scan = scan_file(tmp_path / "s.mrd", noisy=False)
+    cut, whole = (
+        reconstruct(scan, tmp_path / name, method="cg-sense", remove_oversampling=remove, cross_check=False)
+        for name, remove in (("cut", True), ("whole", False))
+    )
+    assert whole.matrix == (2 * N, N)
+    middle = whole.images[0, :, N // 2 : -N // 2] / np.sqrt(2)  # of twice the samples, by a unitary transform
+    assert np.linalg.norm(middle - cut.images[0]) < 0.02 * np.linalg.norm(cut.images)
+    affines = [nibabel.load(tmp_path / name / "image.nii").affine for name in ("cut", "whole")]
+    assert np.allclose(affines[0] @ [0, 0, 0, 1], affines[1] @ [N // 2, 0, 0, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import nibabel
@@ -14,14 +14,16 @@ from cartesian_files import phantom, ring_maps, write_cartesian
 from designs import radial_design
 from exported import export
 
+from seqopt.cli.recon import command
 from seqopt.cli.recon_options import settings_of
 from seqopt.errors import SeqoptError
 from seqopt.images.sources import load_images
-from seqopt.mrd.recon_config import read_recon_config, recon_toml
+from seqopt.mrd.recon_config import ReconConfig, read_recon_config, recon_toml
 from seqopt.recon.cross_check import agree
 from seqopt.recon.unrolled import Unrolled
 from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.reconstruct_output import ReconSummary
+from seqopt.workflows.reconstruct_settings import settle
 from seqopt.workflows.simulate import simulate
 from seqopt.workflows.simulate_field import smooth_field_hz
 from seqopt.workflows.simulate_signals import Disturbance
@@ -81,8 +83,11 @@ def test_the_gradient_response_from_a_file_does_as_well(folder, tmp_path):
     clean, _ = error(folder, scanned(folder, "clean"), tmp_path / "c")
     mended, summary = error(folder, lagging, tmp_path / "m", girf=str(tmp_path / "girf.csv"))
     assert mended < 1.1 * clean + 2e-3
-    assert any("gradient response" in note for note in summary.notes)
-    with pytest.raises(SeqoptError, match="give it with --design"):
+    assert any("response to the gradients since before the excitation" in note for note in summary.notes)
+    (sequence,) = folder.glob("*.seq")
+    played = reconstruct(lagging, tmp_path / "p", seq_path=sequence, girf=str(tmp_path / "girf.csv"), cross_check=False)
+    assert np.linalg.norm(played.images - summary.images) < 2e-3 * np.linalg.norm(summary.images)
+    with pytest.raises(SeqoptError, match="give --design or --seq"):
         reconstruct(lagging, tmp_path / "o", girf=str(tmp_path / "girf.csv"))
 
 
@@ -91,7 +96,7 @@ def test_off_resonance_is_corrected_by_a_map_from_a_file(folder, tmp_path):
     scan = scanned(folder, "field", Disturbance(off_resonance_hz=OFF_HZ))
     fine = smooth_field_hz((128, 128), OFF_HZ)
     field = fine.reshape(64, 2, 64, 2).mean((1, 3))
-    nibabel.save(nibabel.Nifti1Image(field.T[..., None].astype(np.float32), np.eye(4)), tmp_path / "field.nii")
+    nibabel.save(nibabel.Nifti1Image(field.T[..., None].astype(np.float32), None), tmp_path / "field.nii")
     clean, _ = error(folder, scanned(folder, "clean"), tmp_path / "c")
     spoilt, _ = error(folder, scan, tmp_path / "s")
     errors = {
@@ -103,12 +108,55 @@ def test_off_resonance_is_corrected_by_a_map_from_a_file(folder, tmp_path):
     assert errors["tv"] < 1.2 * clean + 5e-3
     assert record(tmp_path / "tv")["field_map_corrected"] == "field.nii"
     small = tmp_path / "small.nii"
-    nibabel.save(nibabel.Nifti1Image(np.zeros((32, 48, 1), np.float32), np.eye(4)), small)
-    with pytest.raises(SeqoptError, match=r"the field map has 32 x 48 x 1 pixels .*, the images 64 x 64 x 1"):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((32, 48, 1), np.float32), None), small)
+    with pytest.raises(
+        SeqoptError, match=r"small.nii has 32 x 48 x 1 pixels .*, the images 64 x 64 x 1, and it states"
+    ):
         reconstruct(scan, tmp_path / "o", design_path=folder, field_map=str(small))
     with pytest.raises(SeqoptError, match="hold no calibration scan 'b0'"):
         reconstruct(scan, tmp_path / "o", design_path=folder, field_map="measured")
     assert not (tmp_path / "o").exists()
+
+
+def test_a_map_lies_where_its_affine_says(folder, tmp_path):
+    """Turned, finer, larger and with slices to choose from, it corrects as well; elsewhere it is refused."""
+    scan = scanned(folder, "field", Disturbance(off_resonance_hz=OFF_HZ))
+    plain = smooth_field_hz((128, 128), OFF_HZ).reshape(64, 2, 64, 2).mean((1, 3))
+    nibabel.save(nibabel.Nifti1Image(plain.T[..., None].astype(np.float32), None), tmp_path / "plain.nii")
+    wanted, _ = error(folder, scan, tmp_path / "s", field_map=str(tmp_path / "plain.nii"))
+    affine = nibabel.load(tmp_path / "s" / "image.nii").affine
+    around = np.pad(plain, ((6, 6), (6, 6)), mode="edge").T  # x, y
+    volume = np.stack([around - 700, around, around + 500], -1)
+    stacked = affine @ np.array([[1, 0, 0, -6], [0, 1, 0, -6], [0, 0, 1, -1], [0, 0, 0, 1]])
+    size = around.shape[1]
+    turned = stacked @ np.array([[0, 1, 0, 0], [-1, 0, 0, size - 1], [0, 0, 1, 0], [0, 0, 0, 1]])
+    half = affine.copy()
+    half[:3, 3] += 40  # mm
+    files = {
+        "turned": nibabel.Nifti1Image(volume.transpose(1, 0, 2)[::-1].astype(np.float32), turned),
+        "fine": nibabel.Nifti1Image(
+            np.kron(plain.T, np.ones((2, 2)))[..., None], affine @ np.diag([0.5, 0.5, 1, 1]) @ _shifted(-0.5)
+        ),
+        "elsewhere": nibabel.Nifti1Image(plain.T[..., None], half),
+        "nowhere": nibabel.Nifti1Image(plain.T[..., None], np.eye(4)),
+    }
+    for name, image in files.items():
+        nibabel.save(image, tmp_path / f"{name}.nii")
+    for name in ("turned", "fine"):
+        found, summary = error(folder, scan, tmp_path / name, field_map=str(tmp_path / f"{name}.nii"))
+        assert found == pytest.approx(wanted, abs=2e-3)
+        assert any("resampled" in note for note in summary.notes)
+    for name in ("elsewhere", "nowhere"):
+        with pytest.raises(
+            SeqoptError, match=rf"{name}.nii covers .* % of the slice at \(.*\) mm \(RAS\) by its affine"
+        ):
+            reconstruct(scan, tmp_path / "o", design_path=folder, field_map=str(tmp_path / f"{name}.nii"))
+
+
+def _shifted(pixels: float) -> np.ndarray:
+    shift = np.eye(4)
+    shift[:2, 3] = pixels
+    return shift
 
 
 def test_half_the_coils_give_nearly_the_same_image(folder, tmp_path):
@@ -182,6 +230,8 @@ def test_what_is_compared_is_an_option():
 @pytest.mark.parametrize(
     ("settings", "saying"),
     [
+        ({"gradient_delays": "calibration"}, "the data hold no calibration spokes"),
+        ({"partial_fourier": "pocs"}, "for Cartesian lines; these data lie along a trajectory"),
         ({"gradient_delays": "magic"}, "gradient_delays: got 'magic', expected auto, calibration, ring, none"),
         ({"coil_compression": -1.0}, "coil_compression: got -1"),
         ({"coil_compression": 2.5}, "coil compression: got 2.5"),
@@ -196,6 +246,24 @@ def test_impossible_steps_are_refused_before_anything_is_written(folder, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_every_step_is_an_option_and_a_setting():
+    options = {parameter.name for parameter in command.params}
+    settings = {setting.name for setting in fields(ReconConfig)}
+    files = {"design", "sequence", "header", "seq_md5", "seq_md5_v1_4_1", "seqopt_version", "format_version"}
+    assert settings - files - {"cross_check_sense"} <= options
+
+
+def test_without_whitening_or_weights_the_image_is_nearly_the_same(folder, tmp_path):
+    """The noise is equal in all coils, and CG-SENSE solves for the samples whatever their weights."""
+    scan = scanned(folder, "clean")
+    usual, _ = error(folder, scan, tmp_path / "a")
+    for settings in ({"prewhiten": False}, {"density": "none"}):
+        other, summary = error(folder, scan, tmp_path / "b", **settings)
+        assert other < 1.1 * usual + 2e-3
+    assert not error(folder, scan, tmp_path / "c", prewhiten=False)[1].whitened
+    assert summary.whitened
+
+
 def test_steps_come_from_recon_toml_too(folder, tmp_path):
     design = tmp_path / "design"
     subprocess.run(["cp", "-r", folder, design], check=True)
@@ -203,3 +271,16 @@ def test_steps_come_from_recon_toml_too(folder, tmp_path):
     path.write_text(recon_toml(replace(read_recon_config(path), coil_compression=4.0, method="tv")))
     _, summary = error(design, scanned(folder, "clean"), tmp_path / "a")
     assert (summary.config.method, summary.coils) == ("tv", 4)
+
+
+def test_files_that_recon_toml_names_lie_beside_it_and_those_of_options_where_one_is(tmp_path, monkeypatch):
+    (tmp_path / "design").mkdir()
+    (tmp_path / "design" / "recon.toml").write_text('girf = "scanner/girf.csv"\nfield_map = "measured"\n')
+    monkeypatch.chdir(tmp_path)
+    for design in (tmp_path / "design", Path("design"), Path("design") / "design.h5"):
+        config = settle(design, {}).config
+        assert Path(config.girf).resolve() == tmp_path / "design" / "scanner" / "girf.csv"
+        assert config.field_map == "measured"
+        assert settle(design, {"girf": "mine.csv"}).config.girf == "mine.csv"
+    (tmp_path / "design" / "recon.toml").write_text(f'field_map = "{tmp_path}/far.nii"\n')
+    assert settle(Path("design"), {}).config.field_map == f"{tmp_path}/far.nii"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import ismrmrd
 import nibabel
 import numpy as np
 import pytest
+from cartesian_files import phantom, ring_maps, write_cartesian
 from cli import refused, seqopt
 from designs import radial_design
 from exported import export
@@ -85,30 +87,94 @@ def test_an_aborted_scan_along_a_trajectory_gives_the_image_of_the_shots_it_has(
     assert np.abs(fewer[2] - whole[2]).max() > 0.02 * whole.max()
 
 
-def test_a_slice_of_zeros_is_black_and_said(scan, tmp_path):
+def erased(number: int):
     def erase(items):
-        for item in items[1:]:
-            if item.idx.slice == 1:
+        for item in items:
+            if item.idx.slice == number and not item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
                 item.data[:] = 0
 
-    path = changed(scan, tmp_path / "z.mrd", erase)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series, "BLOCK_BYTES", 1)
-        summary = reconstruct(path, tmp_path / "out", method="adjoint", cross_check=False)
-    assert not summary.images[1].any() and summary.images[0].any() and summary.images[2].any()
-    assert any("slices 1 hold zeros only" in note for note in summary.notes)
+    return erase
+
+
+@pytest.mark.parametrize(
+    ("number", "block_bytes", "maps"), [(1, 1, "walsh"), (0, 16 << 20, "espirit"), (1, 16 << 20, "walsh")]
+)
+def test_a_slice_of_zeros_is_black_and_said_and_changes_no_other(
+    scan, tmp_path, monkeypatch, number, block_bytes, maps
+):
+    monkeypatch.setattr(series, "BLOCK_BYTES", block_bytes)
+    whole = images(scan, tmp_path / "w", method="cg-sense", maps=maps)
+    path = changed(scan, tmp_path / "z.mrd", erased(number))
+    summary = reconstruct(path, tmp_path / "out", method="cg-sense", maps=maps, cross_check=True, quality=True)
+    assert not summary.images[number].any()
+    assert summary.agrees
+    others = [place for place in range(3) if place != number]
+    assert np.allclose(summary.images[others], whole[others], rtol=1e-3, atol=1e-3 * whole.max())
+    assert any(f"slices {number} hold zeros only" in note for note in summary.notes)
+    affines = [nibabel.load(tmp_path / name / "image.nii").affine for name in ("w", "out")]
+    assert np.array_equal(*affines)
+    page = (tmp_path / "out" / "qc.html").read_text()
+    assert f"over the object, slice {0 if number == 1 else 1}" in page
+    assert any("so the page on quality is of slice 0" in note for note in summary.notes) == (number == 1)
+
+
+def test_lines_of_a_slice_of_zeros_are_black_for_every_method(tmp_path):
+    """Which would solve for a kernel, or divide by the coils' sum, where there is none."""
+    whole = np.stack([phantom() * ring_maps(4)] * 3)
+    lines = sorted({*range(0, 32, 2), *range(11, 22)})
+    path = write_cartesian(tmp_path / "z.mrd", whole, lines=lines, change=erased(0))
+    for method in ("zero-filled", "cg-sense", "grappa"):
+        found = images(path, tmp_path / method, method=method, maps="espirit")
+        assert not found[0].any() and np.isfinite(found).all()
+        assert np.allclose(found[1], found[2], rtol=1e-3) and found[1].any()
+
+
+def test_a_slice_of_zeros_lies_where_its_own_series_says(scan, tmp_path):
+    """The table moved between contrasts; of the second contrast one slice holds zeros."""
+
+    def move(items):
+        copies = [ismrmrd.Acquisition(item.getHead(), item.data.copy(), item.traj.copy()) for item in items[1:]]
+        for item in copies:
+            item.idx.contrast = 1
+            item.position[2] += 100.0
+        erased(2)(copies)
+        return [*items, *copies]
+
+    path = changed(scan, tmp_path / "m.mrd", move)
+    reconstruct(path, tmp_path / "out", method="adjoint", cross_check=False)
+    with h5py.File(tmp_path / "out" / "image.mrd") as file:
+        heads = np.concatenate(
+            [group["header"][()] for group in file["dataset"].values() if isinstance(group, h5py.Group)]
+        )
+    places = {(int(h["contrast"]), int(h["slice"])): float(h["position"][2]) for h in heads}
+    assert places == pytest.approx({(c, s): 100.0 * c + 5.0 * (s - 1) for c in (0, 1) for s in range(3)}, abs=1e-3)
+
+
+def strip(items):
+    whole = []
+    for item in items:
+        head = item.getHead()
+        head.trajectory_dimensions = 0
+        whole.append(ismrmrd.Acquisition(head, item.data.copy()))
+    return whole
+
+
+def test_a_design_of_as_many_shots_but_another_image_is_named_with_both_sizes(scan, folder, tmp_path):
+    """Where the file holds a trajectory it is refused; without one a converter may just have guessed the image."""
+    other = export(radial_design(slices=3, shots=24, samples=128, matrix=48), tmp_path / "other")
+    bare = changed(scan, tmp_path / "bare.mrd", strip)
+    summary = reconstruct(bare, tmp_path / "out", design_path=other, method="adjoint", cross_check=False)
+    said = "the header says 32 x 32 pixels of 220 x 220 mm, the design radial-24 48 x 48 pixels of 220 x 220 mm"
+    assert any(note.startswith(said) for note in summary.notes)
+    assert any("was it exported anew?" in note for note in summary.notes)
+    with pytest.raises(SeqoptError, match="cycles/FOV away from that of the design radial-24; give the design"):
+        reconstruct(scan, tmp_path / "no", design_path=other, method="adjoint")
+    own = reconstruct(bare, tmp_path / "own", design_path=folder, method="adjoint", cross_check=False)
+    assert not own.notes
 
 
 @pytest.mark.slow
 def test_the_command_takes_k_from_the_sequence_and_says_so(scan, folder, tmp_path):
-    def strip(items):
-        whole = []
-        for item in items:
-            head = item.getHead()
-            head.trajectory_dimensions = 0
-            whole.append(ismrmrd.Acquisition(head, item.data.copy()))
-        return whole
-
     bare = changed(scan, tmp_path / "bare.mrd", strip)
     options = ("--method", "adjoint", "--no-cross-check")
     sequence = next(folder.glob("*.seq"))
