@@ -4,7 +4,7 @@ from seqopt.core.calibration import CALIBRATION_SETS, CalibrationReadout, Calibr
 from seqopt.core.cartesian_data import LEAST_CALIBRATION, CartesianData
 from seqopt.core.cartesian_protocol import CartesianProtocol
 from seqopt.core.certificate import Certificate, Check
-from seqopt.core.design import Protocol, TrajectoryDesign
+from seqopt.core.design import LONGEST_TR_S, Protocol, TrajectoryDesign
 from seqopt.core.geometry import Geometry
 from seqopt.core.kspace import KspaceData
 from seqopt.core.mask_design import MaskDesign, central_lines
@@ -14,6 +14,7 @@ from seqopt.core.stimulation import ForbiddenBand, NerveResponse, SafeAxis, Safe
 __all__ = [
     "CALIBRATION_SETS",
     "LEAST_CALIBRATION",
+    "LONGEST_TR_S",
     "CalibrationReadout",
     "CalibrationScan",
     "CartesianData",

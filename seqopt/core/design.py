@@ -16,6 +16,7 @@ from seqopt.core.segments import MOST_SEGMENTS
 from seqopt.errors import SeqoptError, reject
 
 FloatArray = npt.NDArray[np.float64]
+LONGEST_TR_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +44,19 @@ class Protocol:
         object.__setattr__(self, "calibrate", calibration_kinds(tuple(self.calibrate)))  # files hold lists
         for name in ("te_s", "tr_s"):
             value = getattr(self, name)
-            if value is not None and not 1e-5 <= value <= 30.0:
+            if value is not None and not 1e-5 <= value <= LONGEST_TR_S:
                 raise reject(
                     name.removesuffix("_s").upper(),
                     got=f"{value:g} s",
-                    expected="0.00001..30 s",
+                    expected=f"0.00001..{LONGEST_TR_S:g} s",
                     remedy="was it given in ms where seconds are due, or the other way round?",
                 )
-        if not 0.0 < self.flip_rad <= np.pi / 2 + 1e-9:  # larger ones are refocusing pulses to readers of Pulseq 1.4
+        if not 0.0 < self.flip_rad <= np.pi / 2 + 1e-9:
             raise reject(
-                "flip angle", got=f"{np.degrees(self.flip_rad):g} degrees", expected="0..90", remedy="give degrees"
+                "flip angle",
+                got=f"{np.degrees(self.flip_rad):g} degrees",
+                expected="0..90",
+                remedy="give degrees; readers of Pulseq 1.4 take a larger excitation for a refocusing pulse",
             )
         if not 1 <= self.adc_segments <= MOST_SEGMENTS:
             raise reject(

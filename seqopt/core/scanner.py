@@ -40,6 +40,8 @@ class Scanner:
     """``vector``: the length of (x, y, z) keeps the limits, since a slice may turn it onto one axis; or ``axis``."""
     connection_slew_share: float = 1.0
     """Share of the slew rate that prephasers, rewinders and spoilers use, against nerve stimulation."""
+    most_connection_slew_share: float = 1.0
+    """What that may be where a limit on stimulation that is kept otherwise sets it."""
     stimulation: StimulationModel | None = None
     """None where the coefficients are not published."""
     stimulation_limit: float = 1.0
@@ -96,6 +98,7 @@ class Scanner:
         shares = {
             "margin": (0.1, self.margin),
             "connection_slew_share": (0.05, self.connection_slew_share),
+            "most_connection_slew_share": (0.05, self.most_connection_slew_share),
             "stimulation_limit": (0.05, self.stimulation_limit),
         }
         for name, (least, value) in shares.items():

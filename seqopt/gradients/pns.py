@@ -99,7 +99,13 @@ def limited(scanner: Scanner, limit: float) -> Scanner:
         raise reject("--limit-pns", got=f"{limit:g}", expected="0.05..1 of the model's limit", remedy="0.8 is usual")
     share = min(scanner.connection_slew_share, gentle_slew_share(scanner, LIMIT_MARGIN * limit))
     said = (*scanner.overrides, f"--limit-pns {limit:g}")
-    return replace(scanner, stimulation_limit=limit, connection_slew_share=share, overrides=said)
+    return replace(
+        scanner,
+        stimulation_limit=limit,
+        connection_slew_share=share,
+        most_connection_slew_share=scanner.connection_slew_share,
+        overrides=said,
+    )
 
 
 def response_kernel(model: NerveResponse, raster_s: float, length: int) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable
 from functools import cache, wraps
 from types import ModuleType
@@ -25,8 +26,20 @@ def kernels_for(numbers: int) -> ModuleType | None:
 @cache
 def _kernels() -> ModuleType | None:
     try:
+        from numba import config
+
+        if config.DISABLE_JIT:  # the loops as plain Python would take minutes
+            return None
         from seqopt.pulseq import kernels
-    except Exception:  # no compiler, or no folder for its work: compiling each time would take longer than numpy does
+    except (ImportError, RuntimeError):  # no compiler, or no folder for its work: compiling each time takes longer
+        return None
+    except Exception as error:
+        warnings.warn(
+            f"the compiled loops of seqopt.pulseq cannot be loaded ({type(error).__name__}: {error}), so large files "
+            "take longer; delete the .nbi and .nbc files of its __pycache__ folder or of NUMBA_CACHE_DIR",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return None
     return kernels
 

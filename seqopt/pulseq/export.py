@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def _as_played(sequence: SequenceBuilder, version: str) -> SequenceBuilder:
     if version == "1.5.1":
         turned = with_rotations(sequence)
         sequence = turned if turns_as_a_whole(turned) or not segmented else sequence
+        if sequence.rotations:  # readers that do not know them are to refuse, not to play every shot unturned
+            sequence = replace(sequence, definitions={**sequence.definitions, "RequiredExtensions": "ROTATIONS"})
     return with_segments(sequence) if segmented else sequence
 
 

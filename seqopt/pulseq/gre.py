@@ -69,7 +69,9 @@ def build_gre(design: TrajectoryDesign, style: ShotStyle | None = None) -> tuple
 
 def _refuse_illegal(design: TrajectoryDesign) -> None:
     scanner = design.scanner
-    amplitude, steepness = reach(design.gradient_hz_per_m, raster_s=scanner.grad_raster_s)
+    amplitude, steepness = reach(
+        design.gradient_hz_per_m, raster_s=scanner.grad_raster_s, vector=scanner.oblique == "vector"
+    )
     share = max(amplitude / scanner.max_grad_hz_per_m, steepness / scanner.max_slew_hz_per_m_per_s)
     if share > 1 + 1e-6:
         raise SeqoptError(

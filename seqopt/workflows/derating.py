@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from seqopt.core import Check, MaskDesign, Scanner, TrajectoryDesign
+from seqopt.core import LONGEST_TR_S, Check, MaskDesign, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.gradients.waveform import slew, worst_vector
 from seqopt.pulseq.builder import SequenceBuilder
@@ -72,6 +72,15 @@ class Tried(Generic[Design]):
     """Of that limit; above 1 where it does not hold."""
     in_readout: bool
     """Whether it is while data are acquired."""
+    turned: float = 0.0
+    """Share of the stimulation limit in the worst slice orientation tried, where slices may be turned."""
+    lengthened: bool = False
+    """Whether TR was made longer than the sequence needs."""
+
+    @property
+    def used(self) -> float:
+        """The largest share, of turned slices too."""
+        return max(self.share, self.turned)
 
     @property
     def readout_slew_share(self) -> float:
@@ -98,20 +107,23 @@ Attempt = Callable[[Derating], Tried[Design]]
 
 def tried(design: Design, build: Build[Design], wanted: Wanted, derating: Derating) -> Tried[Design]:
     """Measure a design's sequence; without a wanted TR it takes one that is long enough for the RMS limit."""
-    free = design.protocol.tr_s is None
+    free, lengthened = design.protocol.tr_s is None, False
     while True:
         sequence, timing = build(design)
-        found = Tried(derating, design, *_worst(_checks(sequence, design.scanner, wanted)))
+        checks, turned = _checks(sequence, design.scanner, wanted)
+        found = Tried(derating, design, *_worst(checks), turned, lengthened)
         too_hot = found.share > 1.0 and found.worst.name.startswith(RMS)
         if not (too_hot and free) or timing.tr_s > design.scanner.rms_window_s:  # one TR is too much by itself
             return found
         # energy a time falls with TR; a window that holds few of them needs more
         longer = ceil_to(timing.tr_s * max(found.share**2, 1.05), design.scanner.block_raster_s)
-        design = replace(design, protocol=replace(design.protocol, tr_s=longer))
+        if longer > LONGEST_TR_S:
+            return found
+        design, lengthened = replace(design, protocol=replace(design.protocol, tr_s=longer)), True
 
 
-def _checks(sequence: SequenceBuilder, scanner: Scanner, wanted: Wanted) -> list[tuple[Check, bool]]:
-    """Each with whether it is a matter of the readouts."""
+def _checks(sequence: SequenceBuilder, scanner: Scanner, wanted: Wanted) -> tuple[list[tuple[Check, bool]], float]:
+    """Each with whether it is a matter of the readouts; and the stimulation of turned slices, as a share."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tried.seq"
         try:
@@ -120,28 +132,28 @@ def _checks(sequence: SequenceBuilder, scanner: Scanner, wanted: Wanted) -> list
             raise SeqoptError(f"cannot write {path}: {error.strerror}; free space or set TMPDIR") from error
         played = PlayedSequence(read_seqfile(path))
     bands = resonance_checks(played, scanner)[0] if wanted.bands else []
-    nerves = _nerves(played, scanner) if wanted.pns else []
+    nerves, turned = _nerves(played, scanner) if wanted.pns else ([], 0.0)
     return [
         *nerves,
         *((check, not str(check.where).startswith("z")) for check in bands),
         *((check, False) for check in duty_checks(played, scanner)[0]),
-    ]
+    ], turned
 
 
-def _nerves(played: PlayedSequence, scanner: Scanner) -> list[tuple[Check, bool]]:
-    """What ``pns_checks`` compares, and in which part of the sequence it is largest."""
-    found, limit = None, scanner.stimulation_limit
+def _nerves(played: PlayedSequence, scanner: Scanner) -> tuple[list[tuple[Check, bool]], float]:
+    """What ``pns_checks`` compares, in which part of the sequence it is largest, and that of turned slices."""
+    found, limit, oblique = None, scanner.stimulation_limit, scanner.oblique == "vector"
     if scanner.stimulation is not None:
         raster = scanner.grad_raster_s
-        found = measure_stimulation(played, scanner.stimulation, raster_s=raster, oblique=False)
+        found = measure_stimulation(played, scanner.stimulation, raster_s=raster, oblique=oblique)
     if found is None:
-        return []
+        return [], 0.0
     block = int(np.searchsorted(played.starts_s, found.time_s, side="right")) - 1
     part, in_readout = _part(played, block, found.time_s)
     where = f"{part} (block {block + 1}), at {found.time_s * 1e3:.1f} ms"
     held = found.peak <= limit
     check = Check(name="pns.peak", held=held, value=found.peak, limit=limit, unit="of the limit", where=where)
-    return [(check, in_readout)]
+    return [(check, in_readout)], found.worst_orientation / limit if oblique else 0.0
 
 
 def _part(played: PlayedSequence, block: int, time_s: float) -> tuple[str, bool]:
@@ -177,17 +189,20 @@ def _worst(checks: list[tuple[Check, bool]]) -> tuple[Check, float, bool]:
     return checks[at][0], shares[at], checks[at][1]
 
 
-def raised(attempt: Attempt[Design], first: Tried[Design]) -> Tried[Design]:
-    """The fastest connections that hold: until the limits are used by 85 %, or shares differ by 4 %."""
-    held, above = first, 1.0
+def raised(attempt: Attempt[Design], first: Tried[Design], *, most: float) -> Tried[Design]:
+    """The fastest connections that hold, of turned slices too: until the limits are used by 85 %, or shares by 4 %.
+
+    ``most`` is the share of the slew rate that connections may have.
+    """
+    held, above = first, most
     for _ in range(_MOST):
         share = held.derating.connections
-        if held.share >= _ENOUGH or above < _NARROW * share:
+        if held.used >= _ENOUGH or above < _NARROW * share:
             break
-        aim = share * min(_AIM / max(held.share, 1e-3), 4.0)
-        aim = min(aim, above) if above == 1.0 else min(aim, (share * above) ** 0.5)
+        aim = share * min(_AIM / max(held.used, 1e-3), 4.0)
+        aim = min(aim, above) if above == most else min(aim, (share * above) ** 0.5)
         found = attempt(replace(held.derating, connections=aim))
-        if found.share <= 1.0:
+        if found.used <= 1.0:
             held = found
         else:
             above = aim

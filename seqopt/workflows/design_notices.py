@@ -45,14 +45,20 @@ def played_notices(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def planned_notices(provenance: Mapping[str, Any]) -> list[str]:
-    """That the initial trajectory was planned gentler than the gradients allow; empty where it was not."""
+    """That the initial trajectory was planned gentler or slower than it might be; empty where it was not."""
     derated = provenance.get("derating", {"readouts": 1.0})
-    if derated["readouts"] == 1.0:
-        return []
-    return [
-        f"The initial trajectory was planned for {100 * derated['readouts']:.0f} % of the slew rate, to keep the "
-        f"limits asked for ({derated['largest']})"
-    ]
+    found = []
+    if derated["readouts"] < 1.0:
+        found.append(
+            f"The initial trajectory was planned for {100 * derated['readouts']:.0f} % of the slew rate, to keep the "
+            f"limits asked for ({derated['largest']})"
+        )
+    if "tr_s" in derated:
+        found.append(
+            f"TR is {derated['tr_s'] * 1e3:.2f} ms, longer than the sequence needs, to keep the scanner's limit on the "
+            f"RMS gradient ({derated['largest']})"
+        )
+    return found
 
 
 def baseline_notices(certificate: Certificate | None) -> list[str]:

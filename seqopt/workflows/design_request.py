@@ -189,7 +189,9 @@ class DesignRequest:
         paths: dict[float, InitialPath] = {}
 
         def play(scanner: Scanner, slew_share: float) -> TrajectoryDesign:
-            path = paths.setdefault(slew_share, self._path(slew_share))
+            if slew_share not in paths:
+                paths[slew_share] = self._path(slew_share)
+            path = paths[slew_share]
             return self._played(path.k_per_m, path, False, {}, scanner, 1.0)
 
         first = Derating(self.scanner.connection_slew_share)
@@ -280,4 +282,6 @@ class DesignRequest:
 def _noted(found: Tried[TrajectoryDesign]) -> TrajectoryDesign:
     """The design, with how it was derated in its provenance."""
     facts = {**asdict(found.derating), "largest": found.said}
+    if found.lengthened:
+        facts["tr_s"] = found.design.protocol.tr_s
     return replace(found.design, provenance={**found.design.provenance, "derating": facts})

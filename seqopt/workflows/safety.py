@@ -70,7 +70,9 @@ def within_limits(
         found = lowered(attempt, first)
     if found is None:
         raise SeqoptError(_impossible(request, first))
-    return raised(attempt, found) if found.share <= 1.0 and wanted.pns else found
+    if found.share > 1.0 or not wanted.pns:
+        return found
+    return raised(attempt, found, most=scanner.most_connection_slew_share)
 
 
 def lines_within_limits(request: MaskRequest, design: MaskDesign) -> MaskDesign:
@@ -87,7 +89,8 @@ def lines_within_limits(request: MaskRequest, design: MaskDesign) -> MaskDesign:
     found = first if first.share <= 1.0 else lowered(attempt, first, readouts=False)
     if found is None:
         raise SeqoptError(_impossible(request, first))
-    return (raised(attempt, found) if wanted.pns else found).design
+    most = design.scanner.most_connection_slew_share
+    return (raised(attempt, found, most=most) if wanted.pns else found).design
 
 
 def lines_within_rms(design: MaskDesign, *, tr_s: float | None) -> MaskDesign:
@@ -101,7 +104,8 @@ def lines_within_rms(design: MaskDesign, *, tr_s: float | None) -> MaskDesign:
 def _impossible(request: DesignRequest | MaskRequest, found: Tried[Any]) -> str:
     name = found.worst.name
     if name.startswith(RMS):
-        return f"scanner {request.scanner.name}: {found.said}; lengthen --tr or leave it out, or lengthen the readout"
+        remedy = "no TR keeps it; " if request.protocol.tr_s is None else "lengthen --tr or leave it out, or "
+        return f"scanner {request.scanner.name}: {found.said}; {remedy}lengthen the readout or take fewer pixels"
     asked = f"--limit-pns {request.limit_pns:g}" if name.startswith("pns.") else "--avoid-resonances"
     return (
         f"{asked}: {found.said}, and gradients gentle enough do not fit; lengthen the readout (--readout, of lines "

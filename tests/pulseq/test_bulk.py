@@ -169,6 +169,13 @@ def test_numba_that_finds_no_folder_for_its_work_is_no_error():
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "None\n", "")
 
 
+def test_numba_that_compiles_nothing_is_not_used():
+    program = "from seqopt.pulseq.bulk import kernels_for; print(kernels_for(10**7))"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == "None\n"
+
+
 def test_small_files_never_load_compiled_loops(tmp_path):
     write_gre(radial_design(shots=4, samples=128, wiggle=0.5), tmp_path / "a.seq")
     script = (

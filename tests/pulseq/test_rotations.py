@@ -73,6 +73,12 @@ def test_the_certificate_of_turned_shots_holds_with_their_design(tmp_path):
     assert certificate.summary["version"] == "1.5.1"
 
 
+def test_readers_that_do_not_know_rotations_are_told_to_refuse(tmp_path):
+    paths = written(golden_arms(4), tmp_path)
+    assert read_sequence(paths["1.5.1"]).definitions["RequiredExtensions"] == "ROTATIONS"
+    assert "RequiredExtensions" not in read_sequence(paths["1.5.0"]).definitions
+
+
 def without_rotations(path, out):
     """The file as a reader of 1.5.0 takes it, and the quaternion (scalar first) of each of its blocks."""
     text = path.read_text().partition("\n[SIGNATURE]")[0].replace("revision 1", "revision 0")

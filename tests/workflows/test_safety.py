@@ -84,7 +84,7 @@ def test_only_what_is_asked_for_is_charged(tmp_path):
 
 
 def test_the_written_file_is_held_to_the_limit_that_was_asked_for(tmp_path):
-    strict = guarded(EXAMPLE, limit_pns=0.5, avoid_resonances=False)
+    strict = guarded(replace(EXAMPLE, oblique="axis"), limit_pns=0.5, avoid_resonances=False)
     recipe = replace(choose("smoke"), steps=2, network_steps=1)
     asked = request(tmp_path / "out", strict, limit_pns=0.5, traj="radial", shots=3, recipe=recipe)
     _, certificate = design(replace(asked, geometry=Geometry(fov_m=(0.22, 0.22), matrix=(32, 32))))
