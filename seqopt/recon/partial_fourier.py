@@ -28,7 +28,8 @@ def span_of(mask: npt.NDArray[np.bool_]) -> Span:
 def share_of(span: Span, size: int) -> float:
     """Share of the extent to which one side reaches, and both were meant to, that a span covers."""
     below, above = _sides(span, size)
-    return (below + above) / (2 * max(below, above))
+    farther = max(below, above)
+    return (below + above) / (2 * farther) if farther else 1.0  # the centre alone lacks no side
 
 
 def symmetric(span: Span, size: int) -> int:

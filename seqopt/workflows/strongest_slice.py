@@ -25,4 +25,5 @@ def strongest_slice(source: BlockReader) -> Block:
 
 def _energy(source: BlockReader, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
     some = np.unique(rows[np.linspace(0, len(rows) - 1, _READOUTS).astype(int)])
-    return float(np.mean([np.linalg.norm(item.data) ** 2 for item in source.acquisitions(some)]))
+    samples = [item.data.astype(np.complex128) for item in source.acquisitions(some)]  # squares of damaged ones, too
+    return float(np.mean([np.vdot(one, one).real for one in samples]))

@@ -75,6 +75,7 @@ def test_nothing_is_added_where_both_sides_end_alike():
     image = smooth()
     assert np.allclose(filled(image, (9, 40), (0, N)), zero_filled(image, (9, 40), (0, N)))
     assert share_of((9, 40), N) == 1.0
+    assert share_of((N // 2, N // 2 + 1), N) == 1.0  # the centre alone
     assert share_of((0, 24 + 6), N) == pytest.approx((23 + 5) / 46)
 
 

@@ -105,7 +105,9 @@ def test_a_design_that_stimulates_too_much_keeps_the_limit_when_asked_to(tmp_pat
     strict = guarded(EXAMPLE, limit_pns=0.8, avoid_resonances=False)
     outcome, kept = design(request(tmp_path / "kept", strict, limit_pns=0.8))
     assert check(free, "pns.peak")[0] > 1.0
-    assert check(kept, "pns.peak") == (pytest.approx(0.75, abs=0.05), 0.8, True)
+    value, limit, held = check(kept, "pns.peak")
+    assert (limit, held) == (0.8, True)
+    assert 0.5 < value < 0.8  # what is left is for turned slices
     assert kept is not None
     assert kept.holds
     assert outcome.gain_db("cg-sense") > 0
