@@ -47,7 +47,7 @@ def both_ways(folder: Path) -> float:
         simulate(folder, scan, coils=COILS, snr=SNR, truth=truth_file)
         summary = reconstruct(scan, Path(scratch) / "recon", design_path=folder, method="cg-sense")
         truth = np.load(truth_file)
-    by_file = np.mean([psnr(image, one) for image, one in zip(summary.images, truth, strict=True)])
+        by_file = np.mean([psnr(image, one) for image, one in zip(summary.images, truth, strict=True)])
     in_memory = np.mean([psnr(image, one) for image, one in zip(directly(folder, truth), truth, strict=True)])
     name = load_design(folder).name
     print(f"| {name} | {by_file:.3f} | {in_memory:.3f} | {by_file - in_memory:+.3f} |", flush=True)
