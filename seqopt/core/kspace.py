@@ -47,3 +47,7 @@ class KspaceData:
             raise SeqoptError("the acquired samples hold NaN or infinity; the file is damaged or was scaled wrongly")
         if not np.isfinite(self.k_per_m).all():
             raise SeqoptError("the trajectory holds NaN or infinity; give the design with --design")
+
+    def averages_of(self, slice_: int) -> npt.NDArray[np.int64]:
+        """(shots,) of how many readouts each shot of the slice is the mean."""
+        return np.ones(self.samples.shape[2], np.int64) if self.averages is None else self.averages[slice_]

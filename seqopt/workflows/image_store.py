@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
-from seqopt.mrd.image_head import ImageHead, heads_of
-from seqopt.mrd.placement import Placement
+from seqopt.mrd.image_head import ImageHead
 
 AnyArray = npt.NDArray[Any]
 FloatImage = npt.NDArray[np.float32]
@@ -39,34 +38,14 @@ class ImageStore:
         self._sampled: list[FloatImage] = []
         self._top: float | None = None
 
-    def add(
-        self,
-        images: AnyArray,
-        placement: Placement,
-        *,
-        slices: Sequence[int] | None = None,
-        repetition: int = 0,
-        contrast: int = 0,
-        set_: int = 0,
-        phase: int = 0,
-        time_stamp: int = 0,
-    ) -> None:
-        """Keep the magnitude of images (n, y, x), which lie at the n positions of ``placement``.
+    def add(self, images: AnyArray, heads: Sequence[ImageHead]) -> None:
+        """Keep the magnitude of images (n, y, x), one a head.
 
         Raises `SeqoptError` for images of another size than those before, and for a disk that is full.
         """
-        fresh = heads_of(
-            placement,
-            slices,
-            repetition=repetition,
-            contrast=contrast,
-            set_=set_,
-            phase=phase,
-            time_stamp=time_stamp,
-        )
-        if images.ndim != 3 or len(images) != len(fresh) or (self.heads and images.shape[1:] != self.shape):
+        if images.ndim != 3 or len(images) != len(heads) or (self.heads and images.shape[1:] != self.shape):
             raise SeqoptError(
-                f"images of shape {images.shape}, expected {(len(fresh), *(self.shape if self.heads else ('y', 'x')))}"
+                f"images of shape {images.shape}, expected {(len(heads), *(self.shape if self.heads else ('y', 'x')))}"
             )
         self.shape = (int(images.shape[1]), int(images.shape[2]))
         magnitude = np.ascontiguousarray(np.abs(images), dtype=np.float32)
@@ -74,7 +53,7 @@ class ImageStore:
         every = max(1, magnitude[0].size // _SAMPLED)
         self._sampled += [image.reshape(-1)[::every].copy() for image in magnitude]  # a view would keep it all
         self._write(magnitude)
-        self.heads += fresh
+        self.heads += heads
         self._top = None
 
     def scratch(self) -> Path:

@@ -17,6 +17,7 @@ from seqopt.mrd.calibration import calibration_rows
 from seqopt.mrd.cartesian_lines import is_cartesian_file
 from seqopt.mrd.files import RawFile, Reader, open_mrd
 from seqopt.mrd.from_header import size_notes
+from seqopt.mrd.image_head import heads_of
 from seqopt.mrd.missing import missing_notes
 from seqopt.mrd.placement import Placement
 from seqopt.mrd.played_reader import PlayedReader
@@ -92,16 +93,16 @@ def _fill(store: ImageStore, maker: Maker, quality: bool, notes: list[str]) -> t
     first, shots, looked_at = None, 0, None
     for block, one in _images(maker, middle, notes):
         key = block.key
-        store.add(
-            one.images,
+        heads = heads_of(
             one.placement,
-            slices=block.slices,
+            block.slices,
             repetition=key.repetition,
             contrast=key.contrast,
             set_=key.set,
             phase=key.phase,
             time_stamp=block.time_stamp,
         )
+        store.add(one.images, heads)
         if middle is not None and one.looked is not None:
             slice_ = _nearest(block, middle)
             if looked_at is None or abs(slice_ - middle) < abs(looked_at.slice - middle):

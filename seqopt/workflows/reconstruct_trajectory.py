@@ -192,7 +192,7 @@ class AlongTrajectory:
             data=data,
             k_per_m=k_per_m,
             mask=None,
-            averages=np.ones(samples.shape[1], np.int64) if data.averages is None else data.averages[place],
+            averages=data.averages_of(place),
             reconstruct=reconstruct,
             weights=areas,
         )

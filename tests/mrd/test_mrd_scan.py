@@ -8,6 +8,7 @@ import h5py
 import ismrmrd
 import numpy as np
 import pytest
+from changed_scans import changed, without_trajectory
 from designs import radial_design
 from exported import header_only
 
@@ -31,13 +32,6 @@ def scan(design, tmp_path_factory) -> Path:
     data = [np.full((3, 128), number + 1j, np.complex64) for number in range(10)]
     write_scan(folder / "scan.mrd", header, data)
     return folder / "scan.mrd"
-
-
-def changed(scan: Path, target: Path, change) -> Path:
-    """Rewrite a file with its list of acquisitions changed in place or replaced."""
-    raw = read_raw(scan)
-    write_acquisitions(target, raw.xml, change(raw.acquisitions) or raw.acquisitions)
-    return target
 
 
 @pytest.mark.parametrize("with_design", [True, False])
@@ -199,15 +193,7 @@ def test_readouts_of_different_lengths_are_refused(scan, tmp_path):
 
 
 def test_a_file_without_trajectory_asks_for_the_design(scan, design, tmp_path):
-    def strip(items):
-        whole = []
-        for item in items:
-            head = item.getHead()
-            head.trajectory_dimensions = 0
-            whole.append(ismrmrd.Acquisition(head, item.data.copy()))
-        return whole
-
-    bare = changed(scan, tmp_path / "b.mrd", strip)
+    bare = changed(scan, tmp_path / "b.mrd", without_trajectory)
     assert np.array_equal(read_scan(bare, design).kspace.k_per_m, design.k_per_m)
     with pytest.raises(SeqoptError, match="give the design with --design"):
         read_scan(bare)

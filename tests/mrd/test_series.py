@@ -9,12 +9,12 @@ import h5py
 import ismrmrd
 import numpy as np
 import pytest
+from changed_scans import changed
 from designs import radial_design
 from exported import header_only
 
 from seqopt.errors import SeqoptError
 from seqopt.mrd import head_table, series
-from seqopt.mrd.acquisitions import write_acquisitions
 from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.files import open_mrd, read_raw
 from seqopt.mrd.header import write_scan
@@ -35,12 +35,6 @@ def scan(design, tmp_path_factory) -> Path:
     header = header_only(design, folder / "header.mrd")
     write_scan(folder / "scan.mrd", header, [np.full((2, 64), n + 1j, np.complex64) for n in range(13)])
     return folder / "scan.mrd"
-
-
-def changed(scan: Path, target: Path, change) -> Path:
-    raw = read_raw(scan)
-    write_acquisitions(target, raw.xml, change(raw.acquisitions) or raw.acquisitions)
-    return target
 
 
 def blocks(path: Path, design=None):

@@ -13,6 +13,7 @@ import pytest
 from oriented import CENTRE_M, GEOMETRY, ORIENTATIONS, marked, placed, point_mm
 
 from seqopt.errors import SeqoptError
+from seqopt.mrd.image_head import heads_of
 from seqopt.mrd.placement import Placement
 from seqopt.mrd.recon_config import ReconConfig
 from seqopt.mrd.scan_parameters import ScanParameters
@@ -45,7 +46,7 @@ def written(store: ImageStore, out: Path, formats=("mrd", "nifti", "png")) -> Re
 def output(name: str, out: Path, **options) -> tuple[Placement, ReconSummary]:
     placement = placed(name)
     with ImageStore(out) as store:
-        store.add(marked(), placement)
+        store.add(marked(), heads_of(placement))
         return placement, written(store, out, **options)
 
 
@@ -98,7 +99,7 @@ def test_repetitions_become_the_fourth_axis_and_contrasts_files_of_their_own(tmp
                     )
                     value = 1000 * repetition + 100 * contrast + slice_
                     image = np.full((1, *GEOMETRY.shape), value, np.complex64) * 1j
-                    store.add(image, one, slices=[slice_], repetition=repetition, contrast=contrast)
+                    store.add(image, heads_of(one, [slice_], repetition=repetition, contrast=contrast))
         summary = written(store, out)
     assert sorted(path.name for path in out.iterdir()) == [
         "image.mrd",
@@ -132,7 +133,7 @@ def test_planes_that_are_not_parallel_become_files_of_their_own(tmp_path):
     out = tmp_path / "out"
     with ImageStore(out) as store:
         for plane, name in enumerate(("axial", "coronal", "sagittal")):
-            store.add(marked(2), placed(name, slices=2), slices=[2 * plane, 2 * plane + 1])
+            store.add(marked(2), heads_of(placed(name, slices=2), [2 * plane, 2 * plane + 1]))
         written(store, out, ("nifti",))
     for plane, name in enumerate(("axial", "coronal", "sagittal")):
         nifti = nibabel.load(out / f"image_stack{plane}.nii")
@@ -168,8 +169,8 @@ def test_dicom_names_nobody_and_no_day_and_is_the_same_each_time(tmp_path):
 
 def test_images_of_another_size_are_refused(tmp_path):
     with pytest.raises(SeqoptError, match=r"expected \(4, 10, 24\)"), ImageStore(tmp_path / "out" / "deep") as store:
-        store.add(marked(), placed("axial"))
-        store.add(marked()[:, :8], placed("axial"))
+        store.add(marked(), heads_of(placed("axial")))
+        store.add(marked()[:, :8], heads_of(placed("axial")))
     assert not (tmp_path / "out").exists()
 
 
@@ -186,7 +187,7 @@ def test_a_preview_of_many_slices_stays_small(tmp_path):
     axes = np.eye(3)
     many = Placement(read_dir=axes[0], phase_dir=axes[1], slice_dir=axes[2], positions_m=positions)
     with ImageStore(out) as store:
-        store.add(np.broadcast_to(np.arange(300.0)[:, None, None], (300, *GEOMETRY.shape)), many)
+        store.add(np.broadcast_to(np.arange(300.0)[:, None, None], (300, *GEOMETRY.shape)), heads_of(many))
         written(store, out, ("png", "nifti"))
     picture = imread(out / "image.png")
     assert max(picture.shape) <= 1024
@@ -202,7 +203,7 @@ def test_the_store_keeps_little_of_each_image_in_memory(tmp_path):
     with ImageStore(tmp_path / "out") as store:
         tracemalloc.start()
         for number in range(100):
-            store.add(image + number, placement, slices=[number])
+            store.add(image + number, heads_of(placement, [number]))
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert kept < 3 << 20

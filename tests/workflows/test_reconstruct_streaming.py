@@ -10,14 +10,13 @@ import nibabel
 import numpy as np
 import pytest
 from cartesian_files import phantom, ring_maps, write_cartesian
+from changed_scans import changed, without_trajectory
 from cli import refused, seqopt
 from designs import radial_design
 from exported import export
 
 from seqopt.errors import SeqoptError
 from seqopt.mrd import series
-from seqopt.mrd.acquisitions import write_acquisitions
-from seqopt.mrd.files import read_raw
 from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.simulate import simulate
 
@@ -31,12 +30,6 @@ def folder(tmp_path_factory) -> Path:
 def scan(folder) -> Path:
     simulate(folder, folder / "scan.mrd", coils=3, snr=50.0)
     return folder / "scan.mrd"
-
-
-def changed(scan: Path, target: Path, change) -> Path:
-    raw = read_raw(scan)
-    write_acquisitions(target, raw.xml, change(raw.acquisitions) or raw.acquisitions)
-    return target
 
 
 def images(scan: Path, out: Path, **options) -> np.ndarray:
@@ -150,19 +143,10 @@ def test_a_slice_of_zeros_lies_where_its_own_series_says(scan, tmp_path):
     assert places == pytest.approx({(c, s): 100.0 * c + 5.0 * (s - 1) for c in (0, 1) for s in range(3)}, abs=1e-3)
 
 
-def strip(items):
-    whole = []
-    for item in items:
-        head = item.getHead()
-        head.trajectory_dimensions = 0
-        whole.append(ismrmrd.Acquisition(head, item.data.copy()))
-    return whole
-
-
 def test_a_design_of_as_many_shots_but_another_image_is_named_with_both_sizes(scan, folder, tmp_path):
     """Where the file holds a trajectory it is refused; without one a converter may just have guessed the image."""
     other = export(radial_design(slices=3, shots=24, samples=128, matrix=48), tmp_path / "other")
-    bare = changed(scan, tmp_path / "bare.mrd", strip)
+    bare = changed(scan, tmp_path / "bare.mrd", without_trajectory)
     summary = reconstruct(bare, tmp_path / "out", design_path=other, method="adjoint", cross_check=False)
     said = "the header says 32 x 32 pixels of 220 x 220 mm, the design radial-24 48 x 48 pixels of 220 x 220 mm"
     assert any(note.startswith(said) for note in summary.notes)
@@ -175,7 +159,7 @@ def test_a_design_of_as_many_shots_but_another_image_is_named_with_both_sizes(sc
 
 @pytest.mark.slow
 def test_the_command_takes_k_from_the_sequence_and_says_so(scan, folder, tmp_path):
-    bare = changed(scan, tmp_path / "bare.mrd", strip)
+    bare = changed(scan, tmp_path / "bare.mrd", without_trajectory)
     options = ("--method", "adjoint", "--no-cross-check")
     sequence = next(folder.glob("*.seq"))
     result = seqopt("recon", bare, "--seq", sequence, "--out", tmp_path / "out", *options)
