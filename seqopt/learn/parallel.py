@@ -5,6 +5,7 @@ The same batches, noise and parameters as one process: only the order of a sum o
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,6 +163,9 @@ def join(
         torch.cuda.set_device(own)
     if place.threads is not None:
         torch.set_num_threads(place.threads)
+    # Imported later (optimisers do), this module keeps the group as a default argument: its threads then outlive
+    # destroy_process_group, and now and then abort the process at its end.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if backend == "nccl" else backend,

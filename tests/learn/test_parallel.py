@@ -69,6 +69,11 @@ def test_a_flag_on_one_process_is_seen_by_all(two: list[dict]) -> None:
     assert [each["gathered"]["any"].tolist() for each in two] == [[True, False], [True, False]]
 
 
+def test_no_thread_of_the_group_outlives_it(two: list[dict]) -> None:
+    for each in two:
+        assert not [name for name in each["threads left"] if "gloo" in name]
+
+
 def test_a_process_that_ends_early_does_not_leave_the_others_waiting(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

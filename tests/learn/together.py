@@ -99,7 +99,8 @@ def main() -> None:
             "any": torch.tensor([world.any(world.rank == 1), world.any(False)]),
         }
         world.barrier()
-        torch.save(result, out / f"{world.rank}.pt")
+    result["threads left"] = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    torch.save(result, out / f"{world.rank}.pt")
 
 
 if __name__ == "__main__":
