@@ -167,7 +167,7 @@ def _trajectory(generator: np.random.Generator, settings: dict[str, Any]) -> tup
         limit_pns=settings["limit_pns"], avoid_resonances=settings["avoid_resonances"],
     )  # fmt: skip
     initial = request.initial()
-    most = 0.04 * request.geometry.matrix[0]  # 8 % of the largest k: imaging.k_max allows 15 % in all
+    most = 0.03 * request.geometry.matrix[0]  # 6 % of the largest k, twice where the echo is put back: 15 % may pass
     settings["bend_per_fov"] = bend = min(most, float(_pick(generator, 0.0, 0.1, 0.5, 2.0)))
     check_timing(request.baseline())
     limits = soft_limits(request)
