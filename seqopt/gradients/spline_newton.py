@@ -244,7 +244,10 @@ class _Newton:
         dborder = below
         if equations.borders:
             missing = below - np.einsum("psn,sn->sp", self._columns.conj(), dx).real
-            dborder = np.linalg.solve(self._schur, missing[:, :, None])[:, :, 0]
+            try:
+                dborder = np.linalg.solve(self._schur, missing[:, :, None])[:, :, 0]
+            except np.linalg.LinAlgError:  # rounding cancelled all of it
+                raise StalledError(int(np.argmin(np.abs(np.linalg.det(self._schur))))) from None
             dx = dx - np.einsum("sp,psn->sn", dborder, self._solved)
         stretch = dborder * equations.radius if share else np.zeros(part.t.shape)
         ds = Cones(stretch, equations.linear_differences(dx)).plus(in_cones, -keep[:, None])

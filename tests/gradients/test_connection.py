@@ -124,3 +124,20 @@ def test_nothing_to_do_takes_the_least_time():
 def test_an_end_that_no_duration_reaches_is_refused():
     with pytest.raises(SeqoptError, match="no prephaser or rewinder of"):
         connect(ends(100.0, 3e6), Limits(grad_hz_per_m=2e6, slew_hz_per_m_per_s=1e5, raster_s=RASTER))
+
+
+def test_a_system_that_rounding_made_singular_ends_the_search_of_its_shot_at_the_best_point(monkeypatch):
+    solve, calls = np.linalg.solve, []
+
+    def singular_once(*arguments):
+        calls.append(len(calls))
+        if len(calls) == 30:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return solve(*arguments)
+
+    monkeypatch.setattr(np.linalg, "solve", singular_once)
+    found = connect(ends([580.0, 300.0], [290e3, 0.0]), LIMITS)
+    _, arrived = played(found)
+    assert len(calls) > 30
+    assert np.abs(arrived - [580.0, 300.0]).max() < 1e-6
+    assert found.share.max() <= 1.0
