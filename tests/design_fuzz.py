@@ -23,10 +23,7 @@ from seqopt.workflows.design import check_timing
 from seqopt.workflows.design_request import DesignRequest
 from seqopt.workflows.mask_recipe import choose_mask_recipe
 from seqopt.workflows.mask_request import MaskRequest
-from seqopt.workflows.safety import guarded, soft_limits
-
-PHYSIOLOGY = {"pns.": "limit_pns", "resonance.": "avoid_resonances"}
-"""Checks of what a path does in time, and the settings that promise them."""
+from seqopt.workflows.safety import guarded, limits_to_keep, soft_limits
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,7 @@ class Outcome:
     """What became of one case."""
 
     kind: str
-    """``held``, ``refused``, ``late`` (after learning, where only that can tell), ``fault`` or ``physiology``: a limit
-    on nerves or resonances that nobody asked to keep."""
+    """``held``, ``refused``, ``late`` (after learning, where only that can tell) or ``fault``."""
     text: str
     settings: str
 
@@ -64,7 +60,8 @@ def _play(generator: np.random.Generator, settings: dict[str, Any], folder: Path
             return "fault", text
         if not settings.get("learned"):
             return "refused", text
-        late = (settings["time_optimal"] and "time-optimal" in text) or text.startswith("--")  # a limit asked to keep
+        retimed = settings["time_optimal"] and ("time-optimal" in text or "gradient.rms" in text)
+        late = retimed or text.startswith("--")  # a limit on nerves or resonances
         return ("late" if late else "fault"), f"after learning: {text}"
     version = VERSIONS[int(generator.integers(len(VERSIONS)))]
     path = folder / "a.seq"
@@ -75,9 +72,7 @@ def _play(generator: np.random.Generator, settings: dict[str, Any], folder: Path
     failures = [f"{check.name} {check.value} (limit {check.limit}) {check.where}" for check in certificate.failures]
     if certificate.summary["readouts"] != timing.readouts:
         return "fault", "the file has another number of readouts than planned"
-    unasked = tuple(name for name, setting in PHYSIOLOGY.items() if not settings[setting])
-    grave = [text for text in failures if not unasked or not text.startswith(unasked)]
-    return ("fault" if grave else "physiology" if failures else "held"), "; ".join(grave or failures)
+    return "fault" if failures else "held", "; ".join(failures)
 
 
 def _pick(generator: np.random.Generator, *values: Any) -> Any:
@@ -115,9 +110,9 @@ def _common(generator: np.random.Generator, settings: dict[str, Any]) -> dict[st
 
 
 def _scanner(generator: np.random.Generator, settings: dict[str, Any]) -> Scanner:
-    """A profile, at times with the example coil, bands of common places and limits that a design is to keep.
+    """A profile, at times with the example coil, bands of common places and limits that a design is asked to keep.
 
-    Without the coil the limits are refused.
+    Without the coil what is asked is refused; with it, or coefficients of the profile, what is not asked is kept, too.
     """
     settings["scanner"] = name = _pick(generator, *scanner_names())
     settings["limit_pns"] = limit = _pick(generator, None, None, None, 0.5, 0.8, 1.0)
@@ -129,7 +124,9 @@ def _scanner(generator: np.random.Generator, settings: dict[str, Any]) -> Scanne
     settings["rms"] = rms = _pick(generator, *[None] * 9, 0.1, 0.2, 0.4)
     if rms is not None:
         scanner = replace(scanner, max_rms_grad_hz_per_m=rms * scanner.max_grad_hz_per_m)
-    return guarded(scanner, limit_pns=limit, avoid_resonances=avoid)
+    usual_pns, usual_bands = limits_to_keep(scanner)
+    settings["kept_pns"], settings["kept_bands"] = limit or usual_pns, avoid or usual_bands
+    return guarded(scanner, limit_pns=settings["kept_pns"], avoid_resonances=settings["kept_bands"])
 
 
 def _calibrate(generator: np.random.Generator, settings: dict[str, Any]) -> tuple[str, ...]:
@@ -164,14 +161,14 @@ def _trajectory(generator: np.random.Generator, settings: dict[str, Any]) -> tup
     request = DesignRequest(
         **common, traj=traj, shots=shots, dwell_s=dwell * 1e-6, readout_s=samples * dwell * 1e-6, golden=golden,
         time_optimal=time_optimal, largest_move_per_fov=largest, recipe=choose("smoke", budget=1.0),
-        limit_pns=settings["limit_pns"], avoid_resonances=settings["avoid_resonances"],
+        limit_pns=settings["kept_pns"], avoid_resonances=settings["kept_bands"],
     )  # fmt: skip
     initial = request.initial()
     most = 0.03 * request.geometry.matrix[0]  # 6 % of the largest k, twice where the echo is put back: 15 % may pass
     settings["bend_per_fov"] = bend = min(most, float(_pick(generator, 0.0, 0.1, 0.5, 2.0)))
     check_timing(request.baseline())
     limits = soft_limits(request)
-    if len(limits) != (settings["limit_pns"] is not None) + settings["avoid_resonances"]:
+    if len(limits) != (settings["kept_pns"] is not None) + settings["kept_bands"]:
         raise AssertionError("training does not keep what was asked for")
     k_per_m = initial.k_per_m + _bent(generator, initial.k_per_m.shape, bend / request.geometry.fov_m[0])
     settings["learned"] = True
@@ -208,7 +205,7 @@ def _mask(generator: np.random.Generator, settings: dict[str, Any]) -> tuple[Any
             sequence=name, line_order=order, echo_train=train, refocus_rad=np.radians(refocus),
             dummy_trains=int(generator.integers(0, 2)),
         ),
-        limit_pns=settings["limit_pns"], avoid_resonances=settings["avoid_resonances"],
+        limit_pns=settings["kept_pns"], avoid_resonances=settings["kept_bands"],
     )  # fmt: skip
     plan_mask(request.slowest())
     central = request.slowest().order[: request.central]

@@ -43,7 +43,7 @@ def radial_path(geometry: Geometry, shots: int, samples: int) -> InitialPath:
 def radial_design(
     *, shots: int = 8, samples: int = 512, matrix: int = 64, fov_m: float = 0.22, slices: int = 1, wiggle: float = 0.0
 ) -> TrajectoryDesign:
-    """Spokes at constant speed with linear ramps of 5 rasters outside the ADC; `wiggle` bends them sideways (1/FOV)."""
+    """Spokes at constant speed with ramps of 10 rasters outside the ADC; `wiggle` bends them sideways (1/FOV)."""
     scanner = paper_scanner()
     geometry = Geometry(fov_m=(fov_m, fov_m), matrix=(matrix, matrix), slices=slices, slice_thickness_m=0.005)
     dwell_s, ramp = 4e-6, 10

@@ -11,7 +11,18 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_SHOTS = 16
+NO_LIMIT = "none"
 _NOT_IN_RECIPES = {"recipe", "resume", "overwrite"}
+
+
+def _share(context: click.Context, parameter: click.Parameter, value: str | float | None) -> float | str | None:
+    """A share of a limit, or none."""
+    if value is None or value == NO_LIMIT:
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise click.BadParameter(f"got {value!r}, expected a number such as 0.8, or {NO_LIMIT}") from None
 
 
 def _from_recipe(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -75,11 +86,17 @@ _OPTIONS = (
     click.option("--asc", metavar="FILE", help=ASC_HELP),
     click.option(
         "--limit-pns",
-        type=float,
+        type=click.UNPROCESSED,
+        callback=_share,
         metavar="SHARE",
-        help="Keep nerve stimulation below this share of the limit, say 0.8.",
+        help="Keep nerve stimulation below this share of the limit, say 0.8; none lets it pass.  "
+        "[default: 1 where the coil's coefficients are known]",
     ),
-    click.option("--avoid-resonances", is_flag=True, help="Keep the readouts out of the scanner's forbidden bands."),
+    click.option(
+        "--avoid-resonances/--allow-resonances",
+        default=None,
+        help="Keep gradients out of the scanner's forbidden bands.  [default: avoid, where they are known]",
+    ),
     click.option(
         "--pulseq-version",
         "pulseq_versions",
@@ -141,7 +158,8 @@ def make_request(*, traj: str, shots: int | None, out: Path | None, **options: A
     geometry = geometry_of(options)
     milli = {name: None if options[name] is None else options[name] * 1e-3 for name in ("te", "tr")}
     extra = {name: options[name] for name in _PASSED_ON if name in options}
-    extra |= versions_of(options)
+    scanner, limits = scanner_of(options)
+    extra |= limits | versions_of(options)
     if "largest_move" in options:
         extra["largest_move_per_fov"] = options["largest_move"]
     request = DesignRequest(
@@ -149,7 +167,7 @@ def make_request(*, traj: str, shots: int | None, out: Path | None, **options: A
         traj=traj,
         shots=shots or _shots(traj, geometry, options.get("trajectory_unit")),
         geometry=geometry,
-        scanner=scanner_of(options),
+        scanner=scanner,
         protocol=Protocol(
             te_s=milli["te"],
             tr_s=milli["tr"],
@@ -176,13 +194,19 @@ def versions_of(options: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     return {"pulseq_versions": tuple(options["pulseq_versions"])} if options.get("pulseq_versions") else {}
 
 
-def scanner_of(options: dict[str, Any]) -> Any:
-    """The `Scanner` of a profile, with a coil's .asc file and the limits that the design is asked to keep."""
+def scanner_of(options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The `Scanner` of a profile, with a coil's .asc file and the limits that the design is to keep; and these."""
     from seqopt.gradients.profiles import load_scanner
-    from seqopt.workflows.safety import guarded
+    from seqopt.workflows.safety import guarded, limits_to_keep
 
     scanner = load_scanner(options["scanner"], asc=options["asc"])
-    return guarded(scanner, limit_pns=options["limit_pns"], avoid_resonances=options["avoid_resonances"])
+    limit_pns, avoid_resonances = limits_to_keep(scanner)
+    if options["limit_pns"] is not None:
+        limit_pns = None if options["limit_pns"] == NO_LIMIT else options["limit_pns"]
+    if options["avoid_resonances"] is not None:
+        avoid_resonances = options["avoid_resonances"]
+    kept = guarded(scanner, limit_pns=limit_pns, avoid_resonances=avoid_resonances)
+    return kept, {"limit_pns": limit_pns, "avoid_resonances": avoid_resonances}
 
 
 def geometry_of(options: dict[str, Any]) -> Any:
@@ -213,7 +237,6 @@ def _shots(traj: str, geometry: Any, unit: str | None) -> int:
 _PASSED_ON = (
     *("images", "coils", "snr", "seed", "device", "backend", "resume", "overwrite", "golden", "trajectory_unit"),
     *("warm_start", "distributed", "amp", "compile", "time_optimal"),
-    *("limit_pns", "avoid_resonances"),
 )
 
 

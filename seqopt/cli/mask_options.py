@@ -29,7 +29,7 @@ _TRAJECTORY_ONLY = (
         "steps",
     ),
     *("coarse_to_fine", "k_harmonics", "adjoint", "patience", "backend", "distributed", "amp", "compile"),
-    *("time_optimal", "largest_move", "avoid_resonances"),
+    *("time_optimal", "largest_move"),
 )
 _MASK_DWELL_US = 8.0
 _TSE_TR_S = 3.0  # the magnetisation recovers, and T2 shows rather than T1
@@ -141,8 +141,8 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
     refuse_foreign(context, masks=True)
     check_units(**options)
     geometry = geometry_of(options)
-    scanner = scanner_of(options)
-    given = {name: options[name] for name in _PASSED_ON if options[name] is not None} | versions_of(options)
+    scanner, limits = scanner_of(options)
+    given = {name: options[name] for name in _PASSED_ON if options[name] is not None} | limits | versions_of(options)
     shots = _shots(options, geometry.matrix[1])
     play = _play(context, shots, options)
     dwell_given = context.get_parameter_source("dwell") in _GIVEN
@@ -179,7 +179,6 @@ def make_mask_request(context: click.Context, *, out: Path | None, **options: An
 _PASSED_ON = (
     *("images", "coils", "snr", "seed", "device", "resume", "overwrite"),
     *("task", "calibration", "per_step", "candidates", "swaps", "network", "inner", "contrast"),
-    *("limit_pns", "avoid_resonances"),
 )
 
 

@@ -12,6 +12,8 @@ from seqopt.core import Geometry
 from seqopt.errors import SeqoptError
 
 FloatArray = npt.NDArray[np.float64]
+_ALIKE = 1.5  # 1/FOV by which radii of shots may differ: delayed gradients
+_CELLS_PER_INVERSE_FOV = 2  # grid on which densities are compared
 
 
 def pipe_menon(k_per_m: FloatArray, geometry: Geometry, *, iterations: int = 20, width: float = 1.0) -> FloatArray:
@@ -63,10 +65,6 @@ def _angles(towards: FloatArray, halves: int) -> FloatArray:
     shares = np.empty(len(angle))
     shares[order] = (gaps + np.roll(gaps, 1)) / 2
     return shares
-
-
-_ALIKE = 1.5  # 1/FOV by which radii of shots may differ: delayed gradients
-_CELLS_PER_INVERSE_FOV = 2  # grid on which densities are compared
 
 
 def _gridding_matrix(k_per_m: FloatArray, geometry: Geometry, *, width: float) -> sparse.csr_matrix:

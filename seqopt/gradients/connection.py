@@ -1,8 +1,8 @@
 """The shortest waveforms that bring k and gradient from rest at 0 to where a readout begins, and back to rest at 0.
 
 For a duration the least share of the limits that does it is a convex problem, solved for all shots at once by
-`interior_point`; the shortest common duration follows by bisection over whole rasters. A lobe along the slice (its
-rephaser or spoiler) shares the time: what it takes of the limits on the vector (x, y, z) is taken from x and y.
+`interior_point`; the shortest common duration is bracketed between whole rasters. A lobe along the slice (its rephaser
+or spoiler) shares the time: what it takes of the limits on the vector (x, y, z) is taken from x and y.
 """
 
 from __future__ import annotations

@@ -28,14 +28,10 @@ class SplineSolution:
 
     coefficients: ComplexArray
     """(shots, all)"""
-    share: FloatArray
-    """(shots,) of the radii; 1 where it was not sought."""
     gap: FloatArray
     """(shots,) the objective lies at most so far above the least."""
     violation: FloatArray
     """(shots,) largest defect of a pinned mean or a limit, in units of the radii."""
-    slope: FloatArray
-    """(shots,) defect of the optimality condition, relative to the objective's slope at 0."""
     iterations: int
     history: FloatArray
     """(iterations, shots) gap; NaN once a shot is done."""
@@ -80,8 +76,7 @@ class _Best:
         shots = len(equations.linear)
         self._equations, self._decide = equations, decide
         self._x = np.zeros((shots, equations.program.free), dtype=complex)
-        self._share = np.ones(shots)
-        self._merit, self._gap, self._violation, self._slope = (np.full(shots, np.inf) for _ in range(4))
+        self._merit, self._gap, self._violation = (np.full(shots, np.inf) for _ in range(3))
 
     def take(
         self,
@@ -101,18 +96,14 @@ class _Best:
         better = np.isfinite(merit) & (merit < self._merit[shots])
         at = shots[better]
         self._x[at], self._merit[at], self._gap[at] = state.x[better], merit[better], gaps[better]
-        self._violation[at], self._slope[at] = violation[better], slope[better]
-        if equations.program.share:
-            self._share[at] = state.border[better, 0]
+        self._violation[at] = violation[better]
         return np.asarray(np.isfinite(merit) & (merit > 1.0))
 
     def solution(self, iterations: int, history: FloatArray) -> SplineSolution:
         return SplineSolution(
             coefficients=self._equations.whole(self._x),
-            share=self._share,
             gap=self._gap,
             violation=self._violation,
-            slope=self._slope,
             iterations=iterations,
             history=history,
         )

@@ -1,4 +1,4 @@
-"""Soft limits for training (papers.md A, eq. 15); the exact projection comes after."""
+"""Soft limits for training (Peng et al., CVPR 2022, eq. 15); the exact projection comes after."""
 
 from __future__ import annotations
 

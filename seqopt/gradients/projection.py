@@ -82,11 +82,11 @@ def project(
     """Find the playable trajectory nearest to k (shots, samples, 2) 1/m in the least-squares sense.
 
     The limits are the scanner's times its margin, on the Euclidean length of (x, y, z), or on each of them where its
-    ``oblique`` is ``axis``. The waveform starts and ends at
-    zero gradient and k = 0; prephaser and rewinder are as short as the slowest shot allows, at least the ADC's dead
-    time. ``echo_k_per_m`` (shots, 2) is where k lies at the echo sample, exactly; the centre unless given. The readout
-    keeps to ``slew_share`` of the slew rate, its connections to the scanner's own share. The result
-    lies within ``tolerance_per_fov`` of the nearest, or some 1e-4 of the way moved where rounding ends it: `residual`.
+    ``oblique`` is ``axis``. The waveform starts and ends at zero gradient and k = 0; prephaser and rewinder are as
+    short as the slowest shot allows, at least the ADC's dead time. ``echo_k_per_m`` (shots, 2) is where k lies at the
+    echo sample, exactly; the centre unless given. The readout keeps to ``slew_share`` of the slew rate, its connections
+    to the scanner's own share. The result lies within ``tolerance_per_fov`` of the nearest, or some 1e-4 of the way
+    moved where rounding ends it: `residual`.
 
     Raises ``SeqoptError`` for NaN, for an echo outside the readout, where the largest of k, along x or y, is no share
     of the asked within ``reach_shares``, and where no path keeps the limits or the solver finds none: a result always
@@ -292,7 +292,7 @@ def _joined(parts: list[SplineSolution]) -> SplineSolution:
     return SplineSolution(
         **{
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("coefficients", "share", "gap", "violation", "slope")
+            for name in ("coefficients", "gap", "violation")
         },
         iterations=longest,
         history=np.concatenate(history, axis=1),

@@ -29,11 +29,11 @@ class Recipe:
     It trades gain with CG-SENSE for gain with a network on the adjoint (docs/decisions.md).
     """
     network_loss: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "ssim": 1.0})
-    """Weights of the image losses of the U-Nets that judge (papers.md A, eq. 15)."""
+    """Weights of the image losses of the U-Nets that judge (Peng et al., CVPR 2022, eq. 15)."""
     penalty: float = 10.0
     """Weight of the gradient and slew excess after the warm-up."""
     warmup_share: float = 0.25
-    """First share of the steps, without the penalty (papers.md A: 25 of 100 epochs)."""
+    """First share of the steps, without the penalty (Peng et al., CVPR 2022: 25 of 100 epochs)."""
     anneal: bool = True
     """Cosine decay of the rates to a twentieth, after ten steps of rise."""
     coarse_share: float = 0.5

@@ -14,16 +14,15 @@ import numpy.typing as npt
 from seqopt.core import LEAST_CALIBRATION, Geometry, MaskDesign, TrajectoryDesign
 from seqopt.mrd.cartesian_scan import CartesianScan, Others, sort_cartesian_scan
 from seqopt.mrd.files import RawFile, Reader
-from seqopt.mrd.heads import DIRECTIONS, Heads
+from seqopt.mrd.heads import DIRECTIONS, SERIES_COUNTERS, VOLUME_COUNTERS, Heads
 from seqopt.mrd.placement import Placement, orthonormal
 from seqopt.mrd.readouts import NoSignalError, reading
 from seqopt.mrd.scan import Scan, sort_scan
-from seqopt.mrd.series import SERIES_COUNTERS, Block, Content, Rows
+from seqopt.mrd.series import Block, Content, Rows
 from seqopt.mrd.trajectory import Units
 
 FloatArray = npt.NDArray[np.float64]
 _ONE_PLACE_MM = 1e-3
-_OTHERS = ("contrast", "set", "phase")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +129,7 @@ def _require_signal(path: Path, block: Block, samples: npt.NDArray[np.complex64]
 def _borrowed(content: Content, block: Block) -> list[str]:
     """A note where calibration readouts are of another series."""
     heads = content.heads[block.calibration]
-    if all((heads[name] == getattr(block.key, name)).all() for name in SERIES_COUNTERS):
+    if all((heads[name] == getattr(block.key, name)).all() for name in VOLUME_COUNTERS):
         return []
     return ["series without calibration lines take those of the nearest repetition, contrast or set that has them"]
 
@@ -139,8 +138,8 @@ def shared_lines(content: Content, block: Block) -> Iterator[tuple[str, Rows]]:
     """One readout of each line of all repetitions, the nearest; then of other contrasts, sets and phases; and whose."""
     heads = content.heads
     rows = content.rows[np.isin(heads["slice"][content.rows], block.slices)]
-    groups, group = np.unique(heads[rows][list(_OTHERS)], return_inverse=True)
-    apart = sum(np.abs(groups[name].astype(np.int64) - getattr(block.key, name)) for name in _OTHERS)
+    groups, group = np.unique(heads[rows][list(SERIES_COUNTERS)], return_inverse=True)
+    apart = sum(np.abs(groups[name].astype(np.int64) - getattr(block.key, name)) for name in SERIES_COUNTERS)
     for place in np.argsort(apart, kind="stable"):
         mine = rows[group.reshape(-1) == place]
         if _longest_run(heads["kspace_encode_step_1"][mine]) < LEAST_CALIBRATION:

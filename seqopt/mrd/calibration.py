@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +50,15 @@ def calibration_rows(heads: Heads, header: Any) -> npt.NDArray[np.bool_]:
     return np.asarray((heads["encoding_space_ref"] == 1) & np.isin(heads["set"], list(_KINDS)))
 
 
-def split_calibration(raw: RawFile, path: Path, notes: list[str]) -> tuple[RawFile, dict[str, CalibrationScan]]:
-    """The file without its calibration scans, and these by kind; notes name those that are incomplete and not used.
+def scans_by_kind(raw: RawFile, path: Path, notes: list[str]) -> dict[str, CalibrationScan]:
+    """The calibration scans among the acquisitions, by kind; notes name those that are incomplete and not used.
 
     Only files whose header says that they hold them are looked at: elsewhere idx.set may mean anything.
     """
     named = (user_string(raw.header, CALIBRATION_NAME) or "").split()
     if not named:
-        return raw, {}
+        return {}
     mine = [item for item in raw.acquisitions if item.encoding_space_ref == 1 and item.idx.set in _KINDS]
-    others = [item for item in raw.acquisitions if item.encoding_space_ref != 1]
     by_kind: dict[str, list[ismrmrd.Acquisition]] = defaultdict(list)
     for item in joined(mine, int(user_string(raw.header, SEGMENTS_NAME) or "1"), path):
         by_kind[_KINDS[item.idx.set]].append(item)
@@ -71,7 +69,7 @@ def split_calibration(raw: RawFile, path: Path, notes: list[str]) -> tuple[RawFi
             notes.append(f"the calibration scan {kind} is incomplete, so it was not used")
         else:
             scans[kind] = scan
-    return replace(raw, acquisitions=others), scans
+    return scans
 
 
 def _scan(kind: str, items: list[ismrmrd.Acquisition], raw: RawFile) -> CalibrationScan | None:

@@ -39,7 +39,7 @@ class CartesianGrid:
         x, y = self.encoded.matrix
         wider = self.samples / self.kept
         size = 2 * round(wider * x / 2)
-        fov_m = self.encoded.fov_m[0] * size / x, self.encoded.fov_m[1]
+        fov_m = self.encoded.fov_m[0] * wider, self.encoded.fov_m[1]
         every = replace(self.encoded, fov_m=fov_m, matrix=(size, y))
         return replace(self, kept=self.samples, encoded=every, image=every)
 
@@ -104,11 +104,15 @@ def grid_of_header(raw: RawFile, path: Path, notes: list[str], *, slices: int) -
             f"{path}: the header's encoded field of view is {larger[0]:.3g} x {larger[1]:.3g} times the image's, "
             "expected 1 or more; correct the header or give the design with --design"
         )
-    encoded = image
+    samples, (columns, rows) = max(1, int(space.matrixSize.x)), image.matrix
+    kept = max(1, min(samples, round(samples / larger[0])))
+    every = rows
     if larger[1] > 1.005:
-        rows = 2 * round(larger[1] * image.matrix[1] / 2)
-        encoded = replace(image, fov_m=(image.fov_m[0], fov_m[1]), matrix=(image.matrix[0], rows))
-        notes.append(f"phase oversampling: {rows} rows are reconstructed, the {image.matrix[1]} in the middle are kept")
+        every = 2 * round(larger[1] * rows / 2)
+        notes.append(f"phase oversampling: {every} rows are reconstructed, the {rows} in the middle are kept")
+    # Whole numbers of pixels need not fill the field of view that is stated; theirs is what places them.
+    image = replace(image, fov_m=(fov_m[0] * kept / samples, fov_m[1] * rows / every))
+    encoded = replace(image, fov_m=(image.fov_m[0], fov_m[1]), matrix=(columns, every))
     limits = encoding.encodingLimits.kspace_encoding_step_1
     centre_line = int(limits.center) if limits is not None else 0
     if centre_line == 0:
@@ -116,8 +120,6 @@ def grid_of_header(raw: RawFile, path: Path, notes: list[str], *, slices: int) -
         notes.append(f"the header states no centre of the phase encoding; line {centre_line} was taken")
     centre_line = _centre_of_readouts(raw, centre_line, notes)
     _note_ramps(encoding, notes)
-    samples = int(space.matrixSize.x)
-    kept = min(samples, round(samples / larger[0]))
     return CartesianGrid(samples=samples, kept=kept, centre_line=centre_line, encoded=encoded, image=image)
 
 

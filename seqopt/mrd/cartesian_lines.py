@@ -13,8 +13,7 @@ import numpy.typing as npt
 from seqopt.errors import SeqoptError
 from seqopt.mrd.cartesian_grid import grid_of_header
 from seqopt.mrd.files import RawFile, Reader
-from seqopt.mrd.heads import encodes_image, heads_of, imaging_space, kept_samples
-from seqopt.mrd.series import SERIES_COUNTERS
+from seqopt.mrd.heads import VOLUME_COUNTERS, encodes_image, heads_of, imaging_space, kept_samples
 from seqopt.mrd.trajectory import read_trajectory
 from seqopt.mrd.trajectory_units import Space
 
@@ -34,7 +33,7 @@ def is_cartesian_file(reader: Reader, units: str | None = None) -> bool:
     rows = np.flatnonzero(encodes_image(reader.heads) & (reader.heads["encoding_space_ref"] == space))
     if not reader.heads["trajectory_dimensions"][rows].any():
         return True
-    counters = reader.heads[rows][["slice", *SERIES_COUNTERS]]
+    counters = reader.heads[rows][["slice", *VOLUME_COUNTERS]]
     rows = rows[counters == counters[0]]
     return _on_lines(replace(raw, acquisitions=reader.acquisitions(rows)), reader.path, units)
 

@@ -20,6 +20,7 @@ from seqopt.mrd.cartesian_grid import CartesianGrid, centred, grid_of_design, gr
 from seqopt.mrd.cartesian_lines import centre_sample, is_cartesian, states_centre
 from seqopt.mrd.files import RawFile, read_raw
 from seqopt.mrd.from_header import read_placement
+from seqopt.mrd.heads import CALIBRATION, VOLUME_COUNTERS
 from seqopt.mrd.placement import Placement
 from seqopt.mrd.readouts import (
     NoSignalError,
@@ -36,7 +37,6 @@ from seqopt.mrd.readouts import (
 from seqopt.mrd.xml_header import SIGNATURE_NAME, user_string
 
 ComplexArray = npt.NDArray[np.complex64]
-_COUNTERS = ("repetition", "contrast", "phase", "set")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,8 @@ class CartesianScan:
     image: Geometry
     """Smaller than the data's own along y where the phase encoding was oversampled."""
     placement: Placement
+    line_of_zero: int
+    """Number in the data's matrix of the line whose counter kspace_encode_step_1 is 0; beyond it where none is."""
     notes: tuple[str, ...] = ()
 
 
@@ -88,15 +90,7 @@ def sort_cartesian_scan(
     notes: list[str] = []
     own = [item for item in raw.acquisitions if is_imaging(item) or not _is_calibration(item)]
     items = imaging_readouts(replace(raw, acquisitions=own), path, notes)
-    slices = sorted({int(item.idx.slice) for item in items})
-    grid = grid_of_design(design) if design is not None else grid_of_header(raw, path, notes, slices=len(slices))
-    grid = grid.whole() if whole else grid
-    _, length = common_size(path, items)
-    check_length(path, length, grid, design)
-    check_segments(path, items, length, grid)
-    if length == grid.kept < grid.samples and all(abs(_span(item)[0] - length // 2) <= 1 for item in items):
-        grid = grid.cropped()
-        notes.append(f"readouts hold {length} samples, as many as the image: their oversampling was removed before")
+    grid = _grid(raw, path, design, items, notes, whole=whole)
     found = _lines(path, items, grid, notes)
     if not found:
         raise NoSignalError(f"{path}: no line lies within the header's matrix; its line counters or limits are wrong")
@@ -129,12 +123,34 @@ def sort_cartesian_scan(
     )
     image = replace(grid.image, slices=len(slices))
     firsts = [next(item for item in items if item.idx.slice == slice_) for slice_ in slices]
-    return CartesianScan(data=data, image=image, placement=_placement(firsts, grid, slices, notes), notes=tuple(notes))
+    placement = _placement(firsts, grid, slices, notes)
+    return CartesianScan(data=data, image=image, placement=placement, line_of_zero=grid.line(0), notes=tuple(notes))
+
+
+def _grid(
+    raw: RawFile,
+    path: Path,
+    design: MaskDesign | None,
+    items: Sequence[ismrmrd.Acquisition],
+    notes: list[str],
+    *,
+    whole: bool,
+) -> CartesianGrid:
+    """The encoding, once the readouts ``items`` fit it."""
+    slices = len({item.idx.slice for item in items})
+    grid = grid_of_design(design) if design is not None else grid_of_header(raw, path, notes, slices=slices)
+    grid = grid.whole() if whole else grid
+    _, length = common_size(path, items)
+    check_length(path, length, grid, design)
+    check_segments(path, items, length, grid)
+    if length == grid.kept < grid.samples and all(abs(_span(item)[0] - length // 2) <= 1 for item in items):
+        notes.append(f"readouts hold {length} samples, as many as the image: their oversampling was removed before")
+        return grid.cropped()
+    return grid
 
 
 def _is_calibration(item: ismrmrd.Acquisition) -> bool:
-    flags = (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
-    return any(item.isFlagSet(flag) for flag in flags)
+    return any(item.isFlagSet(flag) for flag in CALIBRATION)
 
 
 def _lines(path: Path, items: Sequence[ismrmrd.Acquisition], grid: CartesianGrid, notes: list[str]) -> Lines:
@@ -182,13 +198,13 @@ def _stacked(
 
 def _of_series(raw: RawFile, first: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
     """Readouts that are flagged as calibration, of the series of ``first``."""
-    wanted = [getattr(first.idx, name) for name in _COUNTERS]
+    wanted = [getattr(first.idx, name) for name in VOLUME_COUNTERS]
     return [
         item
         for item in raw.acquisitions
         if _is_calibration(item)
         and item.encoding_space_ref == raw.space
-        and [getattr(item.idx, name) for name in _COUNTERS] == wanted
+        and [getattr(item.idx, name) for name in VOLUME_COUNTERS] == wanted
     ]
 
 

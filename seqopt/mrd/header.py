@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from ismrmrd import ACQ_IS_NOISE_MEASUREMENT
 
-from seqopt.core import CalibrationReadout, TrajectoryDesign
+from seqopt.core import CalibrationReadout, MaskDesign, TrajectoryDesign
 from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import PlannedReadout, mark_channels, plan_acquisitions, write_acquisitions
 from seqopt.mrd.calibration import planned
@@ -62,28 +62,40 @@ def write_header(
         )
         for slice_, shot in order
     ]
-    fields = HeaderFields(
-        geometry=geometry,
-        shots=design.shots,
+    fields = fields_of(
+        design,
+        calibration,
+        flip_rad=design.protocol.flip_rad,
         samples=design.samples,
         segments=design.protocol.adc_segments,
         echo_sample=design.echo_sample,
         coils=coils,
-        field_t=design.scanner.field_t,
-        vendor=design.scanner.vendor,
-        model=design.scanner.name,
         te_s=te_s,
         tr_s=tr_s,
-        flip_deg=round(float(np.degrees(design.protocol.flip_rad)), 9),
-        protocol=design.name,
-        trajectory=design.family,
         seq_md5=seq_md5,
         other_md5=other_md5 or {},
-        calibration=CalibrationEncoding.of(calibration),
     )
     first = [noise] * noise_readouts + planned(calibration, geometry, design.dwell_s)
     readouts = divided(first + imaging, design.protocol.adc_segments)
     write_readouts(path, fields, list(readouts), Placement.axial(geometry))
+
+
+def fields_of(
+    design: TrajectoryDesign | MaskDesign, calibration: Sequence[CalibrationReadout], *, flip_rad: float, **more: Any
+) -> HeaderFields:
+    """What the header says of a design and its calibration scans, and ``more`` of the fields."""
+    return HeaderFields(
+        geometry=design.geometry,
+        shots=design.shots,
+        field_t=design.scanner.field_t,
+        vendor=design.scanner.vendor,
+        model=design.scanner.name,
+        flip_deg=round(float(np.degrees(flip_rad)), 9),
+        protocol=design.name,
+        trajectory=design.family,
+        calibration=CalibrationEncoding.of(calibration),
+        **more,
+    )
 
 
 def write_readouts(

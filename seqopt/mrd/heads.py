@@ -22,6 +22,10 @@ COUNTERS = (
     "set",
     "segment",
 )
+SERIES_COUNTERS = ("contrast", "set", "phase")
+"""Tell one image series from another."""
+VOLUME_COUNTERS = (*SERIES_COUNTERS, "repetition")
+"""Tell one stack of slices from another."""
 _PLAIN = {
     "flags": "<u8",
     "scan_counter": "<u4",

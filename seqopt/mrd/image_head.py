@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from seqopt.mrd.heads import SERIES_COUNTERS
 from seqopt.mrd.placement import Placement
 
 FloatArray = npt.NDArray[np.float64]
-SERIES_COUNTERS = ("contrast", "set", "phase")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,26 +49,23 @@ def heads_of(
     placement: Placement,
     slices: Sequence[int] | None = None,
     *,
-    repetition: int = 0,
-    contrast: int = 0,
-    set_: int = 0,
-    phase: int = 0,
     time_stamp: int = 0,
+    **counters: int,
 ) -> list[ImageHead]:
-    """One head a position of ``placement``; ``slices`` are their numbers, 0, 1, ... unless given."""
+    """One head a position of ``placement``; ``slices`` are their numbers, 0, 1, ... unless given.
+
+    ``counters`` are some of `VOLUME_COUNTERS`, 0 unless given.
+    """
     numbers = range(len(placement.positions_m)) if slices is None else slices
     return [
         ImageHead(
             slice=number,
-            repetition=repetition,
-            contrast=contrast,
-            set=set_,
-            phase=phase,
             read_dir=placement.read_dir,
             phase_dir=placement.phase_dir,
             slice_dir=placement.slice_dir,
             position_m=position_m,
             time_stamp=time_stamp,
+            **counters,
         )
         for number, position_m in zip(numbers, placement.positions_m, strict=True)
     ]

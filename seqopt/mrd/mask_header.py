@@ -11,9 +11,9 @@ from seqopt.core import CalibrationReadout, MaskDesign
 from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import PlannedReadout
 from seqopt.mrd.calibration import planned
-from seqopt.mrd.header import write_readouts
+from seqopt.mrd.header import fields_of, write_readouts
 from seqopt.mrd.placement import Placement
-from seqopt.mrd.xml_header import CalibrationEncoding, HeaderFields, LineEncoding
+from seqopt.mrd.xml_header import LineEncoding
 
 
 def write_mask_header(
@@ -61,21 +61,15 @@ def write_mask_header(
         for (slice_, line), echo in zip(order, echoes or [0] * len(order), strict=True)
     ]
     tse = design.play.sequence == "tse"
-    flip_rad = np.pi / 2 if tse else design.protocol.flip_rad
-    fields = HeaderFields(
-        geometry=geometry,
-        shots=design.shots,
+    fields = fields_of(
+        design,
+        calibration,
+        flip_rad=np.pi / 2 if tse else design.protocol.flip_rad,
         samples=samples,
         echo_sample=samples // 2,
         coils=coils,
-        field_t=design.scanner.field_t,
-        vendor=design.scanner.vendor,
-        model=design.scanner.name,
         te_s=te_s,
         tr_s=tr_s,
-        flip_deg=round(float(np.degrees(flip_rad)), 9),
-        protocol=design.name,
-        trajectory=design.family,
         seq_md5=seq_md5,
         other_md5=other_md5 or {},
         lines=LineEncoding(
@@ -84,7 +78,6 @@ def write_mask_header(
             echo_train=design.play.echo_train if tse else 1,
             echo_spacing_s=echo_spacing_s,
         ),
-        calibration=CalibrationEncoding.of(calibration),
     )
     noise = PlannedReadout(samples=samples, dwell_s=dwell_s)
     first = [noise] * noise_readouts + planned(calibration, geometry, dwell_s)

@@ -17,6 +17,7 @@ from seqopt.mrd.heads import kept_samples
 from seqopt.mrd.series import Content, SeriesKey
 
 _FEW = 0.1  # share of readouts beyond the design that passes for surplus; more are another design's
+_MOST_COUNTER = 65535
 
 
 def fitted_to_design(content: Content, design: TrajectoryDesign, encoding: Any, path: Path) -> Content:
@@ -96,10 +97,30 @@ def missing_notes(
             + (" (all series together)" if len(series) > 1 else "")
         )
     if lost:
+        never = np.setdiff1d(stated if steps is None else (), content.heads["kspace_encode_step_1"][content.firsts])
         notes.append(
             f"the scan is incomplete: {lost} of {due} {word}s are missing; "
             f"each slice is reconstructed from the {word}s it has{example}"
+            + (f"; the header alone announces {int(never[0])} to {int(never[-1])}" if len(never) else "")
         )
+    return notes
+
+
+def announced(limit: Any) -> range:
+    """Counters of a ``limitType`` of the header, or none; no more than the 16 bits of a readout's counter hold."""
+    if limit is None:
+        return range(0)
+    return range(max(int(limit.minimum), 0), min(int(limit.maximum), _MOST_COUNTER) + 1)
+
+
+def unseen_notes(content: Content, limits: Any, *, counters: Sequence[str] = ("slice", "repetition")) -> list[str]:
+    """What the header's ``limits`` (``encodingLimitsType``) announce and no readout has: slices, repetitions."""
+    notes = []
+    for name in counters:
+        due = announced(getattr(limits, name))
+        lost = len(due) - sum(number in due for number in np.unique(content.heads[name][content.rows]).tolist())
+        if lost > 0:
+            notes.append(f"the scan is incomplete: the header announces {len(due)} {name}s, {lost} are missing")
     return notes
 
 

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from seqopt.errors import SeqoptError
 from seqopt.mrd.files import RawFile
-from seqopt.mrd.heads import NOT_IMAGING
+from seqopt.mrd.heads import NOT_IMAGING, VOLUME_COUNTERS
 
-_FIRST_ONLY = ("repetition", "contrast", "phase", "set")  # counters of which one image series takes the first value
 Key = tuple[int, int]
 
 
@@ -73,7 +72,7 @@ def imaging_readouts(raw: RawFile, path: Path, notes: list[str]) -> list[ismrmrd
         raise SeqoptError(f"{path} holds no imaging readouts, only noise or calibration; give the acquired data")
     if any(item.idx.kspace_encode_step_2 for item in kept):
         raise SeqoptError(f"{path} is encoded in 3-D (kspace_encode_step_2 is used); seqopt reconstructs 2-D slices")
-    for counter in _FIRST_ONLY:
+    for counter in VOLUME_COUNTERS:  # of which one stack of slices takes the first value
         values = sorted({getattr(item.idx, counter) for item in kept})
         if len(values) > 1:
             kept = [item for item in kept if getattr(item.idx, counter) == values[0]]

@@ -52,7 +52,7 @@ def joined(items: Sequence[ismrmrd.Acquisition], segments: int, path: Path) -> l
                 f"{path}: the segments of readout {start // segments} are numbered {numbers[:8]}, expected 0 to "
                 f"{segments - 1} of one shot; the file is incomplete, export it again"
             )
-        out.append(_whole(parts))
+        out.append(whole_of(parts))
     return out
 
 
@@ -60,7 +60,8 @@ def _place(item: ismrmrd.Acquisition) -> tuple[int, ...]:
     return tuple(int(getattr(item.idx, name)) for name in _SAME)
 
 
-def _whole(parts: Sequence[ismrmrd.Acquisition]) -> ismrmrd.Acquisition:
+def whole_of(parts: Sequence[ismrmrd.Acquisition]) -> ismrmrd.Acquisition:
+    """One acquisition of the samples that its segments keep, with the first one's header."""
     first = parts[0]
     whole = ismrmrd.Acquisition(first.getHead())
     data = np.concatenate([part.data[:, part.discard_pre : _end(part)] for part in parts], axis=1)

@@ -14,6 +14,7 @@ from seqopt.errors import SeqoptError
 from seqopt.mrd.heads import (
     CALIBRATION,
     COUNTERS,
+    VOLUME_COUNTERS,
     Heads,
     encodes_image,
     flagged,
@@ -36,9 +37,6 @@ class SeriesKey:
     set: int = 0
     phase: int = 0
     repetition: int = 0
-
-
-SERIES_COUNTERS = ("contrast", "set", "phase", "repetition")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +75,8 @@ class Content:
     @cached_property
     def series(self) -> tuple[SeriesKey, ...]:
         """In the order of contrast, set, phase, repetition."""
-        found = np.unique(self.heads[self.firsts][list(SERIES_COUNTERS)])
-        return tuple(SeriesKey(**dict(zip(SERIES_COUNTERS, map(int, row), strict=True))) for row in found)
+        found = np.unique(self.heads[self.firsts][list(VOLUME_COUNTERS)])
+        return tuple(SeriesKey(**dict(zip(VOLUME_COUNTERS, map(int, row), strict=True))) for row in found)
 
     @cached_property
     def slices(self) -> tuple[int, ...]:
@@ -88,7 +86,7 @@ class Content:
     def of(self, key: SeriesKey) -> Content:
         """One series of it."""
         mine = np.ones(len(self.rows), dtype=bool)
-        for name in SERIES_COUNTERS:
+        for name in VOLUME_COUNTERS:
             mine &= self.heads[name][self.rows] == getattr(key, name)
         return replace(self, rows=self.rows[mine])
 
@@ -223,8 +221,8 @@ def _calibration(content: Content, key: SeriesKey) -> Rows:
     rows = np.flatnonzero(flagged(heads, *CALIBRATION) & (heads["encoding_space_ref"] == content.space))
     if not len(rows):
         return rows
-    groups, group = np.unique(heads[rows][list(SERIES_COUNTERS)], return_inverse=True)
-    apart = {name: np.abs(groups[name].astype(np.int64) - getattr(key, name)) for name in SERIES_COUNTERS}
+    groups, group = np.unique(heads[rows][list(VOLUME_COUNTERS)], return_inverse=True)
+    apart = {name: np.abs(groups[name].astype(np.int64) - getattr(key, name)) for name in VOLUME_COUNTERS}
     order = np.lexsort((apart["repetition"], apart["contrast"] + apart["set"] + apart["phase"]))
     rank = np.argsort(order)[group.reshape(-1)]
     slices = heads["slice"][rows]

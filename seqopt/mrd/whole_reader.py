@@ -11,6 +11,7 @@ import numpy.typing as npt
 from seqopt.core.played_scan import PlayedScan
 from seqopt.mrd.files import Reader
 from seqopt.mrd.heads import Heads
+from seqopt.mrd.segments import whole_of
 
 Rows = npt.NDArray[np.int64]
 
@@ -45,7 +46,6 @@ class WholeReader:
         self.heads = reader.heads[[group[0] for group in self._groups]].copy()
         for row, group in enumerate(self._groups):
             self.heads["number_of_samples"][row] *= len(group)
-        self.heads["segment"] = 0
         self.notes = [*reader.notes, f"readouts were put together from {segments} segments of {each} samples"]
         if lost:
             self.notes.append(f"{lost} acquisitions are segments of no whole readout and were left out")
@@ -55,7 +55,7 @@ class WholeReader:
         wanted = [self._groups[row] for row in rows]
         parts = sorted({row for group in wanted for row in group})
         items = dict(zip(parts, self._reader.acquisitions(parts), strict=True))
-        return [_whole([items[row] for row in group]) for group in wanted]
+        return [whole_of([items[row] for row in group]) if len(group) > 1 else items[group[0]] for group in wanted]
 
 
 def _groups(heads: Heads, order: Rows, each: int, segments: int) -> tuple[list[list[int]], int]:
@@ -81,12 +81,3 @@ def _groups(heads: Heads, order: Rows, each: int, segments: int) -> tuple[list[l
             groups.append(part)
             part = []
     return groups, lost + len(part)
-
-
-def _whole(parts: list[ismrmrd.Acquisition]) -> ismrmrd.Acquisition:
-    if len(parts) == 1:
-        return parts[0]
-    head = parts[0].getHead()
-    head.idx.segment, head.number_of_samples = 0, sum(part.number_of_samples for part in parts)
-    trajectory = np.concatenate([part.traj for part in parts]) if head.trajectory_dimensions else None
-    return ismrmrd.Acquisition(head, np.concatenate([part.data for part in parts], axis=1), trajectory)

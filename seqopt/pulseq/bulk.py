@@ -9,7 +9,7 @@ from functools import cache, wraps
 from types import ModuleType
 from typing import ParamSpec, TypeVar
 
-FROM_NUMBERS = 2_000_000
+FROM_NUMBERS = 1_000_000
 """Numbers (samples of shapes, corners) from which loading compiled code costs less than it saves."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")

@@ -30,6 +30,12 @@ def fov_of(played: PlayedSequence) -> list[float] | None:
     return numbers_of(played, "FOV")
 
 
+def extent_m(played: PlayedSequence) -> float:
+    """The length by which moments count as cycles: the wider side of the FOV, 250 mm where it is not known."""
+    fov = fov_of(played)
+    return max(fov[:2]) if fov and 0.001 <= max(fov[:2]) <= 1.0 else 0.25
+
+
 def extent_checks(table: ReadoutTable) -> tuple[list[Check], list[str]]:
     """FOV in metres, k in a plausible number of cycles per FOV, and k-max against the matrix where one is defined."""
     played = table.played

@@ -17,7 +17,11 @@ _RASTERS = ("AdcRasterTime", "BlockDurationRaster", "GradientRasterTime", "Radio
 KNOWN_LABELS = (
     "SLC SEG REP AVG SET ECO PHS LIN PAR ACQ NAV REV SMS REF IMA OFF NOISE PMC NOROT NOPOS NOSCL ONCE TRID".split()
 )
-_NUMBER = re.compile(r"-?[0-9.]+(?:e[-+]?[0-9]+)?")
+_NEWEST_EXTENSIONS = ("ROTATIONS", "RF_SHIMS")
+_NUMBERS = {  # with which a row of an extension starts; readers take 1e+03 for 1
+    "TRIGGERS": (re.compile(r"(?:-?[0-9]+ ){3}-?[0-9]+(?: .*)?"), "4 plain integers"),
+    "DELAYS": (re.compile(r"(?:-?[0-9]+ ){2}-?[0-9.]+(?:e[-+]?[0-9]+)?(?: .*)?"), "2 plain integers and a number"),
+}
 
 
 def list_check(name: str, problems: list[str], limit: str, remedy: str) -> Check:
@@ -62,13 +66,17 @@ def format_checks(file: SeqFile) -> list[Check]:
             "write ids, delays and dwells as plain integers; readers take 1.0001e+06 for 1",
         ),
         list_check(
-            "format.shapes", broken, "finite, of their length, within -1..1", "scale the shape by its largest sample"
+            "format.shapes", broken, "finite, of their length, within -1..1",
+            "scale the shape by its largest sample; to turn RF over, add half a turn to its phase",
         ),
         list_check(
             "format.edges", [] if missing or broken else edge_problems(file), "first and last as the corners",
             "set first and last from the shape",
         ),
-        list_check("format.extensions", _extensions(file), "known extensions and labels", "remove them"),
+        list_check(
+            "format.extensions", _extensions(file), "known extensions and labels",
+            "remove them or write them as specified",
+        ),
         list_check(
             "format.line_ends", found.get("format.line_ends", []), f"LF, up to {LONGEST_LINE} characters",
             "write LF line ends and shorter lines",
@@ -113,12 +121,13 @@ def _extensions(file: SeqFile) -> list[str]:
         for row in file.extension_rows.get(name, {}).values():
             if len(row) == 2 and row[1] not in KNOWN_LABELS:
                 out.append(f"label {row[1][:40]} is unknown")
-    for name, numbers in (("TRIGGERS", 4), ("DELAYS", 3)):
+    for name, (form, wanted) in _NUMBERS.items():
         for identity, row in file.extension_rows.get(name, {}).items():
-            if len(row) < numbers or not all(_NUMBER.fullmatch(token) for token in row[:numbers]):
-                out.append(f"{name} {identity} does not start with {numbers} numbers")
-    if "ROTATIONS" in file.extension_types.values() and file.version < (1, 5, 1):
-        out.append("ROTATIONS came with version 1.5.1")
+            if not form.fullmatch(" ".join(row)):
+                out.append(f"{name} {identity} does not start with {wanted}")
+    if file.version < NEWEST:
+        newer = [name for name in _NEWEST_EXTENSIONS if name in file.extension_types.values()]
+        out += [f"{name} came with version 1.5.1" for name in newer]
     return out
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from seqopt.core import Check, MaskDesign
 from seqopt.pulseq.cartesian_plan import line_labels
 from seqopt.pulseq.checks_format import list_check
-from seqopt.pulseq.played import Excitation, Readout
+from seqopt.pulseq.checks_moments import moments_at
+from seqopt.pulseq.played import Excitation, Readout, echo_trains
 from seqopt.pulseq.readback import PlayedSequence
 from seqopt.pulseq.readout_table import image_from_block, serves_image
-
-FloatArray = npt.NDArray[np.float64]
 
 MOMENT_LIMIT_CYCLES = 0.01
 PHASE_LIMIT_RAD = 1e-3
@@ -34,7 +32,8 @@ def line_checks(imaging: list[Readout], design: MaskDesign) -> list[Check]:
 
 def train_checks(played: PlayedSequence, design: MaskDesign) -> list[Check]:
     """Carr-Purcell-Meiboom-Gill: moments, timing and phases of each echo train, and each line's echo at its centre."""
-    trains = _trains(played)
+    first = image_from_block(played)
+    trains = echo_trains([pulse for pulse in played.pulses if pulse.block >= first])
     if not trains or any(len(train) != design.play.echo_train + 1 for train in trains):
         lengths = sorted({len(train) - 1 for train in trains})
         return [list_check(
@@ -43,34 +42,12 @@ def train_checks(played: PlayedSequence, design: MaskDesign) -> list[Check]:
     return [_moments(played, design, trains), _times(played, design, trains), _phases(played, trains)]
 
 
-def _trains(played: PlayedSequence) -> list[list[Excitation]]:
-    """Each excitation after the calibration scans with the refocusing pulses that follow it."""
-    trains: list[list[Excitation]] = []
-    first = image_from_block(played)
-    for pulse in played.pulses:
-        if pulse.block < first:
-            continue
-        if pulse.use == "e":
-            trains.append([pulse])
-        elif pulse.use == "r" and trains:
-            trains[-1].append(pulse)
-    return trains
-
-
 def _moments(played: PlayedSequence, design: MaskDesign, trains: list[list[Excitation]]) -> Check:
     """Between refocusing pulses on each axis twice the moment up to the first one; z in cycles per slice."""
     cycles = np.array([*design.geometry.fov_m, design.geometry.slice_thickness_m])
-
-    def at_centre(pulse: Excitation) -> FloatArray:
-        inside = np.array([pulse.centre_s - played.starts_s[pulse.block]])
-        total: FloatArray = (
-            played.moments_per_m[pulse.block] + played.moment_of(played.block_key(pulse.block), inside)[0]
-        )
-        return total
-
     worst, where = 0.0, ""
     for number, train in enumerate(trains):
-        steps = np.diff([at_centre(pulse) for pulse in train], axis=0) * cycles
+        steps = np.diff(moments_at(played, train), axis=0) * cycles
         distance = np.abs(steps[1:] - 2 * steps[0]).max(initial=0.0)
         if distance > worst or not where:
             worst, where = float(distance), f"train {number + 1}, block {train[0].block + 1}"

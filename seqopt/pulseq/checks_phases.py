@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqopt.core import Check
-from seqopt.pulseq.checks_extent import fov_of
+from seqopt.pulseq.checks_extent import extent_m
 from seqopt.pulseq.readout_table import IntArray, ReadoutTable, image_from_block
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,17 +22,19 @@ _SHIFT_FOVS = 2.0
 def phase_check(table: ReadoutTable) -> tuple[list[Check], list[str]]:
     """Receiver minus signal phase is constant over the readouts of one slice, set and echo.
 
-    A phase that is linear in k shifts the field of view, and is taken for that.
+    A receiver's phase that is linear in k shifts the field of view, and is taken for that; a pulse's is not.
     """
     if len(table) < 2:
         return [], ["receiver phase: fewer than two readouts after an excitation"]
     if not table.encoded_axes.any():
         return [], ["receiver phase: no gradient encodes; phase cycling is free to be anything"]
-    turn = np.array([readout.phase_rad - readout.signal_phase_rad for readout in table.readouts])
+    receiver = np.array([readout.phase_rad for readout in table.readouts])
+    turn = receiver - np.array([readout.signal_phase_rad for readout in table.readouts])
     worst, where, shifted = 0.0, "", False
     for members in _alike(table):
         spread = _spread_rad(turn[members])
-        if spread.max() > PHASE_LIMIT_RAD and _is_shift(table, members, turn[members]):
+        turns = min(spread.max(), _spread_rad(receiver[members]).max()) > PHASE_LIMIT_RAD
+        if turns and _is_shift(table, members, turn[members]):
             shifted = True
             continue
         at = int(np.argmax(spread))
@@ -68,8 +70,7 @@ def _spread_rad(phase_rad: FloatArray) -> FloatArray:
 
 def _is_shift(table: ReadoutTable, members: IntArray, phase_rad: FloatArray) -> bool:
     """Whether the phases are those of a shift along one axis that is encoded from readout to readout."""
-    fov = fov_of(table.played)
-    extent = max(fov[:2]) if fov and 0.001 <= max(fov[:2]) <= 1.0 else 0.25
+    extent = extent_m(table.played)
     some = members[:_SHIFT_READOUTS]
     signal = np.exp(1j * phase_rad[: len(some)])
     for axis in np.flatnonzero(np.ptp(table.offsets_per_m[some], axis=0) > 1.0 / extent):

@@ -49,17 +49,13 @@ def rf_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], li
     out = [_peak(played, pulses, scanner), _offset(played, pulses, offsets, scanner)]
     if played.file.version >= (1, 5, 0):
         out.append(_use(played, pulses))
-    return [*out, _block_pulses(played, pulses)], []
+    shimmed = "RF_SHIMS" in played.file.extension_types.values()
+    left = ["RF peak and power of each channel: the file has RF_SHIMS, which scale the pulses"] if shimmed else []
+    return [*out, _block_pulses(played, pulses)], left
 
 
 def _pulses(played: PlayedSequence) -> dict[int, _Pulse]:
-    return {number: _measured(played, number, block) for number, block in _first_uses(played).items()}
-
-
-def _first_uses(played: PlayedSequence) -> dict[int, int]:
-    """RF id -> the first block that plays it."""
-    ids, first = np.unique(played.file.blocks[:, 2], return_index=True)
-    return {int(n): int(block) for n, block in zip(ids, first, strict=True) if n}
+    return {number: _measured(played, number, block) for number, block in played.first_uses(2).items()}
 
 
 def _measured(played: PlayedSequence, number: int, block: int) -> _Pulse:

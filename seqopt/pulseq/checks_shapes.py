@@ -34,19 +34,20 @@ def shape_problems(file: SeqFile) -> list[str]:
     out = broken_shapes(file)
     if out:
         return out
+    out += [f"RF {number} has a negative amplitude" for number, event in file.rf.items() if event.amplitude_hz < 0]
     phases = {event.phase_shape for event in file.rf.values()} - {0}
     magnitudes = {event.magnitude_shape for event in file.rf.values()}
-    times = {event.time_shape for event in file.rf.values()} - {0}
-    times |= {event.time_shape for event in file.gradients.values() if isinstance(event, GradEvent)} - {0, -1}
-    free = times | {event.phase_shape for event in file.adc.values()}
-    special = phases | magnitudes | free
+    shaped = [event for event in file.gradients.values() if isinstance(event, GradEvent)]
+    waves = magnitudes | {event.shape for event in shaped}
+    times = ({event.time_shape for event in file.rf.values()} | {event.time_shape for event in shaped}) - {0, -1}
+    special = phases | magnitudes | times
     for number, item in file.shapes.items():
         if item.largest <= 1 + _ROUNDING and number not in special and item.as_sampled and file.knows_plain_shapes:
             continue
         where = f"shape {number} (line {item.line})"
         values = file.shape(number)
         low, high = float(values.min()), float(values.max())
-        if number not in free and max(-low, high) > 1 + _ROUNDING:
+        if number in waves and max(-low, high) > 1 + _ROUNDING:  # a receiver's phase is free, as is what nobody plays
             worst = int(np.argmax(np.abs(values)))
             out.append(f"{where} reaches {values[worst]:.6g} at sample {worst}")
         if number in magnitudes and low < -_ROUNDING:

@@ -27,24 +27,24 @@ def _off(times_s: npt.ArrayLike, raster_s: float) -> npt.NDArray[np.bool_]:
 
 def timing_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check], list[str]]:
     """All timing checks, each with the first place that fails it."""
-    used = _first_uses(played)
+    pulses = played.first_uses(2)
     out = [
         list_check("timing.rasters", _rasters(played, scanner), f"multiples of {scanner.name}'s", "use its rasters"),
         list_check("timing.block_duration", _durations(played, scanner), "events end in their block", "lengthen them"),
         list_check(
-            "timing.gradient_raster", list(_gradients(played, scanner, used)), f"{scanner.grad_raster_s * 1e6:g} us",
+            "timing.gradient_raster", list(_gradients(played, scanner)), f"{scanner.grad_raster_s * 1e6:g} us",
             "round delays, ramps and corners to the gradient raster",
         ),
         list_check(
-            "timing.rf_raster", list(_rf(played, scanner, used)), f"{scanner.rf_raster_s * 1e6:g} us",
+            "timing.rf_raster", list(_rf(played, scanner, pulses)), f"{scanner.rf_raster_s * 1e6:g} us",
             "round the RF delay and dwell to the RF raster",
         ),
         list_check(
-            "timing.rf_centre", list(_rf_centres(played, used)), "inside the pulse",
+            "timing.rf_centre", list(_rf_centres(played, pulses)), "inside the pulse",
             "give the centre from the start of the shape, in us",
         ),
         list_check(
-            "timing.adc_raster", list(_adc_raster(played, scanner, used)),
+            "timing.adc_raster", list(_adc_raster(played, scanner)),
             f"dwell {scanner.adc_raster_s * 1e6:g} us, start {scanner.rf_raster_s * 1e6:g} us",
             "round the dwell to the ADC raster and the delay to the RF raster",
         ),
@@ -53,16 +53,6 @@ def timing_checks(played: PlayedSequence, scanner: Scanner) -> tuple[list[Check]
     if not played.readouts:
         return out, ["ADC dead times, samples and equality: no ADC is played"]
     return out + _adc_sizes(played, scanner), []
-
-
-def _first_uses(played: PlayedSequence) -> dict[tuple[str, int], int]:
-    """(kind, id) -> the first block that plays it."""
-    uses: dict[tuple[str, int], int] = {}
-    for kind, column in (("rf", 2), ("grad", 3), ("grad", 4), ("grad", 5), ("adc", 6)):
-        ids, first = np.unique(played.file.blocks[:, column], return_index=True)
-        for number, block in zip(ids.tolist(), first.tolist(), strict=True):
-            uses[kind, number] = min(block, uses.get((kind, number), block))
-    return uses
 
 
 def _rasters(played: PlayedSequence, scanner: Scanner) -> list[str]:
@@ -90,12 +80,11 @@ def _durations(played: PlayedSequence, scanner: Scanner) -> list[str]:
     ]
 
 
-def _gradients(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> Iterator[str]:
+def _gradients(played: PlayedSequence, scanner: Scanner) -> Iterator[str]:
     raster = scanner.grad_raster_s
     checked: dict[tuple[float, int], FloatArray] = {}  # corners are shared by thousands of events
-    for number, event in played.file.gradients.items():
-        if ("grad", number) not in used:
-            continue
+    for number, block in played.first_uses(3, 4, 5).items():
+        event = played.file.gradients[number]
         if isinstance(event, TrapEvent):
             wrong = [t for t in (event.delay_s, event.rise_s, event.flat_s, event.fall_s) if _off(t, raster)]
         else:
@@ -106,34 +95,33 @@ def _gradients(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, i
                 checked[key] = times[_off(times, raster)]
             wrong = checked[key].tolist()
         if wrong:
-            place = played.place(used["grad", number])
-            yield f"{place}, gradient {number}: {wrong[0] * 1e6:g} us"
+            yield f"{played.place(block)}, gradient {number}: {wrong[0] * 1e6:g} us"
 
 
-def _rf(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> Iterator[str]:
-    for number, event in played.file.rf.items():
+def _rf(played: PlayedSequence, scanner: Scanner, pulses: dict[int, int]) -> Iterator[str]:
+    for number, block in pulses.items():
+        event = played.file.rf[number]
         times = np.array([event.delay_s, played.rf_duration_s(event)])
         wrong = times[_off(times, scanner.rf_raster_s)]
-        if len(wrong) and ("rf", number) in used:
-            yield f"{played.place(used['rf', number])}, RF {number}: {wrong[0] * 1e6:g} us"
+        if len(wrong):
+            yield f"{played.place(block)}, RF {number}: {wrong[0] * 1e6:g} us"
 
 
-def _rf_centres(played: PlayedSequence, used: dict[tuple[str, int], int]) -> Iterator[str]:
+def _rf_centres(played: PlayedSequence, pulses: dict[int, int]) -> Iterator[str]:
     """Pulses of version 1.5, whose stated centre lies outside; echo times count from it."""
-    for number, event in played.file.rf.items():
-        if event.centre_s is None or ("rf", number) not in used:
+    for number, block in pulses.items():
+        event = played.file.rf[number]
+        if event.centre_s is None:
             continue
         length_s = played.rf_duration_s(event)
         if not -_EPS_S <= event.centre_s <= length_s + _EPS_S:
-            place = played.place(used["rf", number])
+            place = played.place(block)
             yield f"{place}, RF {number}: centre at {event.centre_s * 1e6:g} us of {length_s * 1e6:g} us"
 
 
-def _adc_raster(played: PlayedSequence, scanner: Scanner, used: dict[tuple[str, int], int]) -> Iterator[str]:
-    for number, event in played.file.adc.items():
-        if ("adc", number) not in used:
-            continue
-        place = f"{played.place(used['adc', number])}, ADC {number}"
+def _adc_raster(played: PlayedSequence, scanner: Scanner) -> Iterator[str]:
+    for number, block in played.first_uses(6).items():
+        event, place = played.file.adc[number], f"{played.place(block)}, ADC {number}"
         if _off(event.dwell_s, scanner.adc_raster_s) or event.dwell_s <= 0:
             yield f"{place}: dwell {event.dwell_s * 1e6:g} us"
         if _off(event.delay_s, scanner.rf_raster_s):

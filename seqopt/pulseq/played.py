@@ -32,6 +32,17 @@ class Excitation:
     """(3,) at the centre."""
 
 
+def echo_trains(pulses: list[Excitation]) -> list[list[Excitation]]:
+    """Each excitation of a list in play order with the refocusing pulses that follow it."""
+    trains: list[list[Excitation]] = []
+    for pulse in pulses:
+        if pulse.use == "e":
+            trains.append([pulse])
+        elif pulse.use == "r" and trains:
+            trains[-1].append(pulse)
+    return trains
+
+
 @dataclass(frozen=True, kw_only=True)
 class Readout:
     """One ADC event as it is played. k is counted from the centre of the last excitation."""
@@ -48,8 +59,6 @@ class Readout:
     """Phase offset of the receiver."""
     excitation: Excitation | None
     """The pulse whose signal it reads."""
-    excitation_index: int
-    """Index into ``PlayedSequence.excitations``; -1 before the first."""
     local_moment_per_m: FloatArray = field(repr=False)
     """(samples, 3) moment since its block's start; shared between readouts that play the same block."""
     offset_per_m: FloatArray = field(repr=False)

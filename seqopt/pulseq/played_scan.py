@@ -48,7 +48,7 @@ def played_scan(path: Path) -> PlayedScan:
         counters={**counters, "kspace_encode_step_1": _lines(counters, image)},
         moments_per_m=tuple(readout.local_moment_per_m[:, :2] for readout in readouts),
         offsets_per_m=np.array([readout.offset_per_m[:2] for readout in readouts]),
-        signatures=frozenset(md5.lower() for md5 in (sequence.file.md5, sequence.file.signature) if md5),
+        signatures=frozenset(md5 for md5 in (sequence.file.md5, sequence.file.signature) if md5),
     )
 
 

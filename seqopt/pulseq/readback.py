@@ -102,6 +102,16 @@ class PlayedSequence:
         """Where something is: the block's number from 1 and the time in the sequence."""
         return f"block {block + 1} at {(self.starts_s[block] + since_s) * 1e3:.3f} ms"
 
+    def first_uses(self, *columns: int) -> dict[int, int]:
+        """Event id -> the first block that plays it in any of these columns of the blocks' table."""
+        uses: dict[int, int] = {}
+        for column in columns:
+            ids, first = np.unique(self.file.blocks[:, column], return_index=True)
+            for number, block in zip(ids.tolist(), first.tolist(), strict=True):
+                uses[number] = min(block, uses.get(number, block))
+        uses.pop(0, None)
+        return uses
+
     def rf_shape(self, event: RfEvent) -> tuple[FloatArray, npt.NDArray[np.complex128]]:
         """Times (n,) s from the shape's start and the complex B1 (n,) in Hz, frequency and phase offset left out."""
         return self._rf.shape(event)
@@ -150,9 +160,7 @@ class PlayedSequence:
         local: dict[tuple[int, int], FloatArray] = {}
         lists: dict[int, list[tuple[str, int]]] = {}
         pulses: dict[tuple[int, int], Pulse] = {}
-        timings: dict[
-            tuple[int, float, float], int
-        ] = {}  # ADCs that differ in phase or frequency take the same samples
+        timings: dict[tuple[int, float, float], int] = {}  # phase and frequency do not change what is sampled
         timing = {n: timings.setdefault((adc.samples, adc.dwell_s, adc.delay_s), n) for n, adc in self.file.adc.items()}
         offset = np.zeros(3)
         events = self.file.blocks[:, [2, 6, 7]]
@@ -192,7 +200,6 @@ class PlayedSequence:
                 freq_hz=adc.freq_hz,
                 phase_rad=adc.phase_rad,
                 excitation=self.excitations[-1] if self.excitations else None,
-                excitation_index=len(self.excitations) - 1,
                 local_moment_per_m=local,
                 offset_per_m=self.moments_per_m[block] + offset,
                 signal_phase_rad=self._signal_phase_rad,

@@ -48,11 +48,6 @@ class ReadoutTable:
     def __len__(self) -> int:
         return len(self.readouts)
 
-    @cached_property
-    def blocks(self) -> IntArray:
-        """(n,) the block of each."""
-        return np.array([readout.block for readout in self.readouts], dtype=np.int64)
-
     def label(self, name: str) -> IntArray:
         """(n,) a label's value, 0 where it was never set."""
         return np.array([readout.labels.get(name, 0) for readout in self.readouts], dtype=np.int64)

@@ -94,10 +94,10 @@ class _Reader:
     def _definitions(self) -> dict[str, str]:
         out: dict[str, str] = {}
         for number, line in self._lines("DEFINITIONS"):
-            key, _, value = line.partition(" ")
+            key, *values = line.split(None, 1)  # tabs are blanks, too
             if key in out:
                 self.findings.append(Finding("format.definitions", number, f"{key[:40]} is defined twice"))
-            out[key] = value.strip()
+            out[key] = values[0] if values else ""
         return out
 
     def _blocks(self) -> npt.NDArray[np.int64]:
@@ -238,7 +238,7 @@ class _Reader:
         fields = dict(line.split(None, 1) for _, line in lines if len(line.split(None, 1)) == 2)
         if fields.get("Type", "md5").lower() != "md5":
             self.findings.append(Finding("format.signature", lines[0][0], f"signature type {fields['Type'][:30]}"))
-        return fields.get("Hash")
+        return fields["Hash"].lower() if "Hash" in fields else None
 
 
 def _signed_md5(raw: bytes) -> str:

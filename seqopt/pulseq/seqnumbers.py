@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,6 @@ from seqopt.pulseq.seqtext import Lines, lines_of
 
 FloatArray = npt.NDArray[np.float64]
 LARGEST_NUMBER = 1e15
-_WORTH_IT = 200_000
-"""Bytes from which reading in bulk is faster than importing what does it."""
 
 
 def real(token: str, line: int) -> float:
@@ -59,43 +56,6 @@ def column(lines: Lines) -> FloatArray:
         except ValueError:
             raise SeqoptError(f"line {number}: {text[:30]!r} is not a number; the file is damaged") from None
     raise SeqoptError(f"line {lines[0][0]}: a column that is not of numbers; the file is damaged")
-
-
-def plain_column(text: bytes, rows: int) -> FloatArray | None:
-    """``rows`` lines of one plain decimal number each, at once; None where they are not just that.
-
-    Only the forms 12, -0.5 and 1.2e-05 pass, each alone on its line: then scipy's Matrix Market reader (fast_float)
-    reads what Python would, four times faster than numpy.
-    """
-    if len(text) < _WORTH_IT or not _is_plain(text):
-        return None
-    from scipy.io import mmread
-
-    head = f"%%MatrixMarket matrix array real general\n{rows} 1\n".encode()
-    try:
-        values: FloatArray = mmread(BytesIO(head + text))[:, 0]
-    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError):
-        return None  # reading line by line names the one that is wrong
-    return values if len(values) == rows else None
-
-
-def _is_plain(text: bytes) -> bool:
-    """Whether no line can hold more than the number with which it starts; the reader would pass over the rest."""
-    signs = text.translate(None, delete=b"0123456789")  # some of - . e- a line, in this order
-    if signs.translate(None, delete=b"-.e\n") or any(pair in signs for pair in (b"..", b".-", b"--")):
-        return False
-    exponents = signs.count(b"e")
-    if exponents and (
-        b"e." in signs
-        or b"e-." in signs
-        or exponents != signs.count(b"e-\n") + signs.endswith(b"e-")
-        or exponents != text.count(b"e-")
-        or b"e-\n" in text
-        or b"-e" in text
-        or text.endswith(b"-")
-    ):
-        return False
-    return signs.count(b"-") == text.count(b"\n-") + text.startswith(b"-") + exponents
 
 
 def whole_table(body: bytes, columns: int) -> npt.NDArray[np.int64] | None:

@@ -1,4 +1,4 @@
-"""The section [SHAPES] of a Pulseq file: found by the heads of its shapes, read many at a time."""
+"""The section [SHAPES] of a Pulseq file: at once where it is large and plain, else shape by shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from seqopt.errors import SeqoptError
 from seqopt.pulseq.bulk import kernels_for
-from seqopt.pulseq.seqnumbers import column, plain_column, whole
+from seqopt.pulseq.seqnumbers import column, whole
 from seqopt.pulseq.seqtables import LARGEST_SAMPLE, Finding, PackedShape
 from seqopt.pulseq.seqtext import Section, count_line_ends, lines_of
 
@@ -17,8 +17,6 @@ MAX_SHAPE_SAMPLES = 1_000_000
 """Ten seconds on a gradient raster."""
 MAX_UNWRITTEN_SAMPLES = 10_000_000
 """Samples that all shapes together may have beyond what the text can hold: packed shapes can claim any number."""
-_TOGETHER = 8_000_000
-"""Bytes that are read at once: a shape in another notation slows its neighbours only."""
 _LINE_BYTES = 10
 """Of a number of six digits, its line end among them."""
 
@@ -35,8 +33,6 @@ class _Place:
     """Of its numbers, which begin ``skipped`` lines after the head."""
     end: int
     skipped: int
-    line_ends: int
-    """Among its numbers."""
 
 
 def read_shapes(raw: bytes, section: Section, findings: list[Finding]) -> dict[int, PackedShape]:
@@ -44,20 +40,14 @@ def read_shapes(raw: bytes, section: Section, findings: list[Finding]) -> dict[i
     if (plain := _all_plain(raw, section)) is not None:
         return plain
     shapes: dict[int, PackedShape] = {}
-    claimed, group, size = 0, [], 0
+    claimed = 0
     for place in _places(raw, section, findings):
         if place.identity in shapes:
             raise SeqoptError(f"line {place.line}: shape {place.identity} is defined twice; the file is damaged")
-        shapes[place.identity] = PackedShape(place.line, place.samples, np.zeros(0))
         claimed += place.samples
         if claimed > MAX_UNWRITTEN_SAMPLES + (section.end - section.start) // 2:
             raise SeqoptError(f"line {place.line}: the shapes up to here have {claimed} samples; the file is damaged")
-        group.append(place)
-        size += place.end - place.start
-        if size > _TOGETHER:
-            shapes.update(_read(raw, group))
-            group, size = [], 0
-    shapes.update(_read(raw, group))
+        shapes[place.identity] = _read(raw, place)
     return shapes
 
 
@@ -97,9 +87,8 @@ def _places(raw: bytes, section: Section, findings: list[Finding]) -> Iterator[_
     line = section.line + count_line_ends(raw, section.start, first)
     for start, end in zip(heads, [*heads[1:], section.end], strict=True):
         identity, samples, at, skipped = _head(raw, start, end, line, findings)
-        line_ends = raw.count(b"\n", at, end)
-        yield _Place(identity, samples, line, at, end, skipped, line_ends)
-        line += skipped + line_ends
+        yield _Place(identity, samples, line, at, end, skipped)
+        line += skipped + raw.count(b"\n", at, end)
 
 
 def _heads(raw: bytes, section: Section) -> Iterator[int]:
@@ -138,25 +127,10 @@ def _head(raw: bytes, start: int, end: int, line: int, findings: list[Finding]) 
     raise SeqoptError(f"line {line}: the shape has no samples; the file is truncated")
 
 
-def _read(raw: bytes, places: list[_Place]) -> dict[int, PackedShape]:
-    """The numbers of some shapes: at once if they are plain, otherwise line by line."""
-    texts = [raw[place.start : place.end].strip(b"\n") for place in places]
-    counts = [  # what was stripped was line ends
-        place.line_ends - (place.end - place.start - len(text)) + 1 if text else 0
-        for place, text in zip(places, texts, strict=True)
-    ]
-    out, values = {}, None
-    if all(counts):
-        values = plain_column(b"\n".join(texts), sum(counts))
-    if values is not None:
-        ends = np.cumsum(counts)
-        largest = np.maximum.reduceat(np.abs(values), np.asarray(ends - counts, dtype=np.intp))
-        for place, part, reach in zip(places, np.split(values, ends[:-1]), largest.tolist(), strict=True):
-            out[place.identity] = PackedShape(place.line, place.samples, part, reach)
-        return out
-    for place in places:
-        lines = lines_of(raw[place.start : place.end], place.line + place.skipped)
-        if not lines:
-            raise SeqoptError(f"line {place.line}: the shape has no samples; the file is truncated")
-        out[place.identity] = PackedShape(place.line, place.samples, column(lines))
-    return out
+def _read(raw: bytes, place: _Place) -> PackedShape:
+    """The numbers of a shape, line by line."""
+    lines = lines_of(raw[place.start : place.end], place.line + place.skipped)
+    if not lines:
+        raise SeqoptError(f"line {place.line}: the shape has no samples; the file is truncated")
+    values = column(lines)
+    return PackedShape(place.line, place.samples, values, float(np.abs(values).max()))

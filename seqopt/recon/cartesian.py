@@ -35,8 +35,6 @@ cartesian_reconstructions: Registry[CartesianReconstruction] = Registry("reconst
 
 MAPS_NEEDED = ITERATIVE
 """Methods that do not go without coil maps."""
-MAPS_WELCOME = ("zero-filled", "grappa", "unet")
-"""Methods that combine the coils by maps where the data allow it: root sum of squares adds up noise."""
 DEFAULTS: dict[str, tuple[int, float]] = {"cg-sense": (30, 0.01), "l1-wavelet": (30, 0.003), "tv": (40, 0.003)}
 """Iterations and regularisation of the methods that have them."""
 

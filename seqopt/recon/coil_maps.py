@@ -19,7 +19,7 @@ Calibration = npt.NDArray[np.complex128]
 map_methods: Registry[Callable[[Calibration, tuple[int, int]], ComplexArray]] = Registry("coil map method")
 
 _REGULARISATION = 1e-3  # of the largest eigenvalue that a fully covered centre would have
-_WALSH_GRID = 64
+_COARSE_GRID = 64
 _WALSH_BLOCK = 5  # pixels of the coarse grid over which the coils' covariance is averaged
 
 
@@ -92,19 +92,22 @@ def centred_ifft(kspace: Calibration) -> Calibration:
     return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes=axes), axes=axes), axes=axes)
 
 
+def _padded(kspace: Calibration, shape: tuple[int, int]) -> Calibration:
+    """K-space (coils, n, n) with zeros about it, up to a coarse grid no finer than ``shape`` (y, x)."""
+    size = kspace.shape[-1]
+    coarse = [min(max(_COARSE_GRID, size), n) for n in shape]
+    before = [n // 2 - size // 2 for n in coarse]
+    return np.pad(kspace, [(0, 0), *((at, n - size - at) for at, n in zip(before, coarse, strict=True))])
+
+
 @map_methods.register("walsh")
 def walsh(kspace: Calibration, shape: tuple[int, int]) -> ComplexArray:
     """Largest eigenvector of the coils' local covariance on a coarse grid, interpolated to ``shape`` (y, x)."""
     from scipy.ndimage import uniform_filter
 
-    coarse = tuple(min(max(_WALSH_GRID, kspace.shape[-1]), n) for n in shape)
-    size = kspace.shape[-1]
-    taper = np.hanning(size + 2)[1:-1]
-    padded = np.zeros((kspace.shape[0], *coarse), dtype=np.complex128)
-    start = [n // 2 - size // 2 for n in coarse]
-    padded[:, start[0] : start[0] + size, start[1] : start[1] + size] = kspace * taper[:, None] * taper
-    images = centred_ifft(padded)
-    coils = len(images)
+    taper = np.hanning(kspace.shape[-1] + 2)[1:-1]
+    images = centred_ifft(_padded(kspace * taper[:, None] * taper, shape))
+    coils, *coarse = images.shape
     covariance = np.einsum("cyx,dyx->yxcd", images, images.conj()).reshape(*coarse, -1)
     covariance = _smoothed(covariance, lambda part: uniform_filter(part, (_WALSH_BLOCK, _WALSH_BLOCK, 1)))
     _, vectors = np.linalg.eigh(covariance.reshape(*coarse, coils, coils))
@@ -145,11 +148,7 @@ def espirit(kspace: Calibration, shape: tuple[int, int]) -> ComplexArray:
     """ESPIRiT by sigpy on a coarse grid, one set of maps, not cropped; interpolated to ``shape`` (y, x)."""
     import sigpy.mri as mr
 
-    coarse = tuple(min(max(_WALSH_GRID, kspace.shape[-1]), n) for n in shape)
-    size = kspace.shape[-1]
-    padded = np.zeros((kspace.shape[0], *coarse), dtype=np.complex64)
-    start = [n // 2 - size // 2 for n in coarse]
-    padded[:, start[0] : start[0] + size, start[1] : start[1] + size] = kspace
-    app = mr.app.EspiritCalib(padded, calib_width=size, thresh=0.02, kernel_width=6, crop=0, show_pbar=False)
-    maps = np.asarray(app.run(), dtype=np.complex128)
-    return _unit(interpolated(_rotated(maps, centred_ifft(padded.astype(np.complex128))), shape))
+    padded = _padded(kspace, shape)
+    options = {"calib_width": kspace.shape[-1], "thresh": 0.02, "kernel_width": 6, "crop": 0, "show_pbar": False}
+    maps = np.asarray(mr.app.EspiritCalib(padded.astype(np.complex64), **options).run(), dtype=np.complex128)
+    return _unit(interpolated(_rotated(maps, centred_ifft(padded)), shape))

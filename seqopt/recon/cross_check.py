@@ -12,8 +12,9 @@ import torch
 from seqopt.core import Geometry
 from seqopt.encoding.cartesian import centred_fft2, centred_ifft2
 from seqopt.encoding.nufft import Nufft
+from seqopt.recon.cartesian import DEFAULTS as DEFAULTS_OF_LINES
 from seqopt.recon.cartesian import cartesian_reconstructions
-from seqopt.recon.registry import reconstructions
+from seqopt.recon.registry import DEFAULTS, reconstructions
 
 TOLERANCE = 1e-2
 """Of transforms and of CG-SENSE."""
@@ -66,11 +67,8 @@ def sigpy_sense_difference(
     k_per_m: npt.NDArray[np.float64],
     weights: npt.NDArray[Any],
     geometry: Geometry,
-    *,
-    iterations: int,
-    regularisation: float,
 ) -> dict[str, float]:
-    """Relative difference of CG-SENSE after equally many iterations with the same maps (coils, y, x) and weights.
+    """Relative difference of CG-SENSE, as it is by default, with the same maps (coils, y, x) and weights.
 
     In: samples (coils, shots, samples); sigpy applies its NUFFT twice in each iteration where ours has the Gram form.
     """
@@ -82,17 +80,12 @@ def sigpy_sense_difference(
         torch.from_numpy(weights.astype(np.float32)),
         torch.from_numpy(maps),
         geometry,
-        iterations=iterations,
-        regularisation=regularisation,
     )[0].numpy()
     coordinates = (k_per_m * np.array(geometry.fov_m))[..., ::-1]
     nufft = sigpy.linop.NUFFT(maps.shape, coordinates, oversamp=_OVERSAMPLING, width=_WIDTH)
     root = np.sqrt(weights).astype(np.float32)
     encode = sigpy.linop.Multiply(nufft.oshape, root) * nufft * sigpy.linop.Multiply(geometry.shape, maps)
-    app = sigpy.app.LinearLeastSquares(
-        encode, samples * root, lamda=regularisation, max_iter=iterations, show_pbar=False
-    )
-    return {"cg-sense": _relative(ours, app.run())}
+    return {"cg-sense": _relative(ours, _least_squares(encode, samples * root, *DEFAULTS["cg-sense"]))}
 
 
 def sigpy_maps_difference(
@@ -117,9 +110,7 @@ def sigpy_maps_difference(
     data, root = samples.reshape(len(samples), -1)[:, inside], np.sqrt(weights.reshape(-1)[inside]).astype(np.float32)
     small = sigpy.linop.NUFFT((len(data), size, size), coordinates[inside], oversamp=_OVERSAMPLING, width=_WIDTH)
     encode = sigpy.linop.Multiply(small.oshape, root) * small
-    centre = sigpy.app.LinearLeastSquares(
-        encode, (data * root).astype(np.complex64), lamda=1e-3, max_iter=30, show_pbar=False
-    ).run()
+    centre = _least_squares(encode, (data * root).astype(np.complex64), 30, 1e-3)
     return sigpy_maps_of_centre_difference(sigpy.fft(centre, axes=(-2, -1)), maps)
 
 
@@ -157,27 +148,26 @@ def sigpy_lines_sense_difference(
     samples: npt.NDArray[Any],
     maps: npt.NDArray[Any],
     mask: npt.NDArray[np.bool_],
-    *,
-    iterations: int,
-    regularisation: float,
 ) -> dict[str, float]:
-    """Relative difference of CG-SENSE of Cartesian lines: samples (coils, y, x), maps (coils, y, x), mask (y,)."""
+    """The same of Cartesian lines: samples (coils, y, x), maps (coils, y, x), mask (y,)."""
     import sigpy
 
-    numbers = {"iterations": iterations, "regularisation": regularisation}
     ours = cartesian_reconstructions["cg-sense"](
-        torch.from_numpy(samples)[None], torch.from_numpy(mask), torch.from_numpy(maps), **numbers
+        torch.from_numpy(samples)[None], torch.from_numpy(mask), torch.from_numpy(maps)
     )[0].numpy()
     weights = mask[:, None].astype(np.float32)
     encode = sigpy.linop.FFT(maps.shape, axes=(-2, -1)) * sigpy.linop.Multiply(maps.shape[1:], maps)
-    app = sigpy.app.LinearLeastSquares(
-        sigpy.linop.Multiply(maps.shape, weights) * encode,
-        samples * weights,
-        lamda=regularisation,
-        max_iter=iterations,
-        show_pbar=False,
-    )
-    return {"cg-sense": _relative(ours, app.run())}
+    masked = sigpy.linop.Multiply(maps.shape, weights) * encode
+    theirs = _least_squares(masked, samples * weights, *DEFAULTS_OF_LINES["cg-sense"])
+    return {"cg-sense": _relative(ours, theirs)}
+
+
+def _least_squares(encode: Any, samples: npt.NDArray[Any], iterations: int, regularisation: float) -> npt.NDArray[Any]:
+    """What sigpy's conjugate gradients find for its linear operator ``encode``."""
+    import sigpy
+
+    app = sigpy.app.LinearLeastSquares(encode, samples, lamda=regularisation, max_iter=iterations, show_pbar=False)
+    return np.asarray(app.run())
 
 
 def _relative(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:

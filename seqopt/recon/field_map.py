@@ -34,8 +34,8 @@ def field_map_hz(scan: CalibrationScan, geometry: Geometry) -> FloatArray:
 def _images(scan: CalibrationScan, echo: int, geometry: Geometry) -> npt.NDArray[np.complex128]:
     """(slices * coils, n, n) low-resolution images of one echo."""
     chosen = scan.echoes == echo
-    samples = scan.samples[:, :, chosen].reshape(-1, int(chosen.sum()), scan.samples.shape[-1])
     size = int(chosen.sum())
+    samples = scan.samples[:, :, chosen].reshape(-1, size, scan.samples.shape[-1])
     kspace = calibration_kspace(samples, scan.k_per_m[chosen], geometry, size=size - size % 2)
     taper = np.hanning(kspace.shape[-1] + 2)[1:-1]
     return np.asarray(centred_ifft(kspace * taper[:, None] * taper))

@@ -15,7 +15,7 @@ _CORNER_SHARE = 0.125  # radius of an EPI train's corners at most, in k-max
 
 
 def cartesian(readouts: Readouts) -> InitialPath:
-    """Parallel lines through kx at equal distances in ky, from -k-max on and ky = 0 among them (papers.md A)."""
+    """Parallel lines through kx at equal distances in ky, from -k-max on and through 0 (Peng et al., CVPR 2022)."""
     return _parallel(readouts, "cartesian", _equispaced(readouts.shots) * readouts.geometry.k_max_per_m[1])
 
 

@@ -10,9 +10,9 @@ from seqopt.sampling.readouts import InitialPath, Readouts, rotated, through_the
 
 
 def radial(readouts: Readouts) -> InitialPath:
-    """Full spokes, spoke j at angle j pi / shots (papers.md A) or j 111.246 degrees, k = 0 on sample ``samples // 2``.
+    """Full spokes, spoke j at angle j pi / shots or j 111.246 degrees, k = 0 on sample ``samples // 2``.
 
-    Golden angle: Winkelmann et al., IEEE TMI 26:68, 2007.
+    Equal angles: Peng et al., CVPR 2022. Golden angle: Winkelmann et al., IEEE TMI 26:68, 2007.
     """
     _refuse_too_many_angles(readouts)
     samples, k_max = readouts.samples, np.array(readouts.geometry.k_max_per_m)

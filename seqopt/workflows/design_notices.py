@@ -33,7 +33,7 @@ def played_notices(provenance: Mapping[str, Any]) -> list[str]:
     if derated["readouts"] < 1.0:
         found.append(
             f"The learned readout was played at {100 * derated['readouts']:.0f} % of the slew rate, to keep the limits "
-            f"asked for ({derated['largest']}), which moved k by up to "
+            f"({derated['largest']}), which moved k by up to "
             f"{provenance['projection']['moved_max_per_fov']:.3g}/FOV; a longer --readout avoids that"
         )
     if provenance["projection"]["yielded"]:
@@ -51,7 +51,7 @@ def planned_notices(provenance: Mapping[str, Any]) -> list[str]:
     if derated["readouts"] < 1.0:
         found.append(
             f"The initial trajectory was planned for {100 * derated['readouts']:.0f} % of the slew rate, to keep the "
-            f"limits asked for ({derated['largest']})"
+            f"limits ({derated['largest']})"
         )
     if "tr_s" in derated:
         found.append(

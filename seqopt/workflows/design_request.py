@@ -176,7 +176,7 @@ class DesignRequest:
         return {key: str(value) for key, value in fields.items() if key not in _NOT_COMPARED}
 
     def initial(self) -> InitialPath:
-        """The initial trajectory, made once; refuses one that cannot be played within the limits asked for.
+        """The initial trajectory, made once; refuses one that cannot be played within the limits to keep.
 
         A family is planned at the slew rate at which its sequence keeps them.
         """

@@ -37,7 +37,7 @@ class Restoration(Task):
         return restored
 
     def loss(self, estimate: Tensor, labels: Tensor) -> Tensor:
-        """L1 and SSIM of the restored image, as papers.md A, eq. 15."""
+        """L1 and SSIM of the restored image, as Peng et al., CVPR 2022, eq. 15."""
         return image_loss(self(estimate), labels, {"l1": 1.0, "ssim": 1.0})
 
     def cross_entropy(self, estimate: Tensor, labels: Tensor) -> Tensor:

@@ -233,7 +233,7 @@ class MaskRequest:
     def slowest(self) -> MaskDesign:
         """The design whose timing no choice of lines exceeds: the outermost lines beside the calibration.
 
-        Refuses the limits asked for where it cannot keep them.
+        Refuses the limits to keep where it cannot keep them.
         """
         return self._slowest
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seqopt.core import Geometry
 from seqopt.recon.cross_check import tolerance_of
 from seqopt.recon.noise_map import REPLICAS, NoiseLevel, noise_map
 from seqopt.report import ReportFigure, ReportTable, render_page, to_png_bytes
@@ -21,6 +20,7 @@ from seqopt.report.recon_figures import (
     sampling_figure,
     snr_figure,
 )
+from seqopt.workflows.reconstruct_images import Looked
 from seqopt.workflows.store import write_text
 
 if TYPE_CHECKING:
@@ -34,19 +34,13 @@ _OBJECT = 0.2  # of the bright pixels: what counts as object where the SNR is su
 class Quality:
     """What one slice of one series tells of a reconstruction: the middle slice of the first."""
 
-    geometry: Geometry
-    """Of the k-space that was encoded."""
+    looked: Looked
     slice: int
     """Its number."""
     row: int
     """Its row in ``found``."""
-    image: AnyArray
-    """(y, x), complex where the method gives it."""
-    samples: npt.NDArray[np.complex64]
-    """(coils, ...) as ``reconstruct`` takes them."""
-    reconstruct: Callable[[npt.NDArray[np.complex64]], AnyArray]
-    """Samples to an image, with this slice's maps and weights."""
     noise: NoiseLevel
+    """Of the slice's samples."""
     found: npt.NDArray[np.int64]
     """(slices, readouts) how often each planned readout of the first series was recorded; 0 is missing."""
     surplus: int = 0
@@ -55,16 +49,14 @@ class Quality:
     """(readouts, samples, 2) of all planned readouts; None for Cartesian lines."""
     lines: Sequence[int] | None = None
     """Numbers of the planned Cartesian lines; None for trajectories."""
-    maps: AnyArray | None = None
-    """(coils, y, x)."""
-    residuals: Sequence[float] = ()
 
 
 def write_quality(path: Path, summary: ReconSummary, quality: Quality, scan: str) -> Path:
     """Write the page; reconstructs the slice `REPLICAS` times more, for its noise."""
-    deviation = noise_map(quality.reconstruct, quality.samples, quality.image, quality.noise)
-    snr = np.abs(quality.image) / np.maximum(deviation, 1e-30)
-    typical = _typical(np.abs(quality.image), snr)
+    looked = quality.looked
+    deviation = noise_map(looked.reconstruct, looked.samples, looked.image, quality.noise)
+    snr = np.abs(looked.image) / np.maximum(deviation, 1e-30)
+    typical = _typical(np.abs(looked.image), snr)
     figures = _figures(summary, quality, snr, typical)
     page = render_page(
         f"Quality of {scan}",
@@ -102,12 +94,13 @@ def _table(summary: ReconSummary, quality: Quality, typical: float) -> ReportTab
         ("readouts that nobody planned", quality.surplus),
         (f"median SNR over the object, slice {quality.slice}", typical),
     ]
-    if quality.residuals:
-        rows.append(("relative residual at the end", quality.residuals[-1]))
+    if quality.looked.residuals:
+        rows.append(("relative residual at the end", quality.looked.residuals[-1]))
     return ReportTable(title="In short", head=("Quantity", "Value"), rows=rows)
 
 
 def _figures(summary: ReconSummary, quality: Quality, snr: AnyArray, typical: float) -> list[ReportFigure]:
+    looked = quality.looked
     figures = [
         ReportFigure(
             "Sampling: found against planned",
@@ -116,7 +109,7 @@ def _figures(summary: ReconSummary, quality: Quality, snr: AnyArray, typical: fl
             to_png_bytes(
                 sampling_figure(
                     quality.found,
-                    quality.geometry,
+                    looked.data.geometry,
                     row=quality.row,
                     slice_=quality.slice,
                     k_per_m=quality.k_per_m,
@@ -129,15 +122,15 @@ def _figures(summary: ReconSummary, quality: Quality, snr: AnyArray, typical: fl
             f"Slice {quality.slice}. The noise is known from {quality.noise.source}; it was carried to the image by "
             f"reconstructing the slice {REPLICAS} times with noise added (pseudo-replicas, Robson et al. 2008). The "
             f"median over the object is {typical:.3g}.",
-            to_png_bytes(snr_figure(quality.image, snr)),
+            to_png_bytes(snr_figure(looked.image, snr)),
         ),
     ]
-    if quality.maps is not None and len(quality.maps) > 1:
-        text = f"Magnitude above, phase below, of {min(16, len(quality.maps))} of {len(quality.maps)} coils."
-        figures.append(ReportFigure("Coil maps", text, to_png_bytes(maps_figure(quality.maps))))
-    if quality.residuals:
+    if looked.maps is not None and len(looked.maps) > 1:
+        text = f"Magnitude above, phase below, of {min(16, len(looked.maps))} of {len(looked.maps)} coils."
+        figures.append(ReportFigure("Coil maps", text, to_png_bytes(maps_figure(looked.maps))))
+    if looked.residuals:
         text = "Relative residual of the equations that are solved, after each iteration."
-        figures.append(ReportFigure("Residual", text, to_png_bytes(residuals_figure(quality.residuals))))
+        figures.append(ReportFigure("Residual", text, to_png_bytes(residuals_figure(looked.residuals))))
     if summary.cross_check:
         text = "The same data by sigpy: relative differences, and the limits above which `seqopt recon` exits with 1."
         limits = {name: tolerance_of(name) for name in summary.cross_check}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from seqopt.mrd.cartesian_lines import is_cartesian_file
 from seqopt.mrd.files import RawFile, Reader, open_mrd
 from seqopt.mrd.from_header import size_notes
 from seqopt.mrd.image_head import heads_of
-from seqopt.mrd.missing import missing_notes
+from seqopt.mrd.missing import announced, missing_notes, unseen_notes
 from seqopt.mrd.placement import Placement
 from seqopt.mrd.played_reader import PlayedReader
 from seqopt.mrd.readouts import NoSignalError, UnreadableError
 from seqopt.mrd.scan import content_of_trajectories
 from seqopt.mrd.scan_parameters import ScanParameters
-from seqopt.mrd.series import Block, content_of
+from seqopt.mrd.series import Block, Content, content_of
 from seqopt.pulseq.played_scan import played_scan
 from seqopt.recon.cartesian import cartesian_reconstructions
 from seqopt.recon.registry import reconstructions
@@ -92,16 +92,7 @@ def _fill(store: ImageStore, maker: Maker, quality: bool, notes: list[str]) -> t
     middle = content.slices[len(content.slices) // 2] if quality else None
     first, shots, looked_at = None, 0, None
     for block, one in _images(maker, middle, notes):
-        key = block.key
-        heads = heads_of(
-            one.placement,
-            block.slices,
-            repetition=key.repetition,
-            contrast=key.contrast,
-            set_=key.set,
-            phase=key.phase,
-            time_stamp=block.time_stamp,
-        )
+        heads = heads_of(one.placement, block.slices, time_stamp=block.time_stamp, **asdict(block.key))
         store.add(one.images, heads)
         if middle is not None and one.looked is not None:
             slice_ = _nearest(block, middle)
@@ -196,7 +187,8 @@ def _maker(
     raw = RawFile.of(reader, 0)
     notes += size_notes(raw, design) if design is not None else []
     raw = replace(raw, acquisitions=reader.acquisitions(np.flatnonzero(apart)))
-    _, calibration = Calibration.of(raw, path, settings.config, notes)
+    calibration = Calibration.of(raw, path, settings.config, notes)
+    unplanned = ("slice", "repetition") if design is None else ("repetition",)
     if isinstance(design, MaskDesign) or (design is None and is_cartesian_file(reader, units)):
         config = settings.for_cartesian()
         require_method(config.method, cartesian_reconstructions, path, data="Cartesian lines")
@@ -204,6 +196,7 @@ def _maker(
         content = content_of(reader.heads, path, without=apart)
         wanted = (range(design.geometry.slices), design.lines.tolist()) if design is not None else (None, None)
         notes += [*content.notes, *missing_notes(content, word="line", slices=wanted[0], steps=wanted[1])]
+        notes += unseen_notes(content, _limits(reader, content), counters=unplanned)
         source = BlockReader(path=path, reader=reader, content=content, acquisitions=reader.acquisitions)
         return OfLines(
             source=source, config=config, design=design, network=network, calibration=calibration, settings=settings
@@ -213,9 +206,10 @@ def _maker(
     network = network_of(config, design_path)
     content = content_of_trajectories(reader, path, design, without=apart)
     wanted = (range(design.geometry.slices), range(design.shots)) if design is not None else (None, None)
-    limits = RawFile.of(reader, content.space).encoding.encodingLimits.kspace_encoding_step_1
-    stated = range(int(limits.maximum) + 1) if limits is not None else ()
+    limits = _limits(reader, content)
+    stated = announced(limits.kspace_encoding_step_1)
     notes += [*content.notes, *missing_notes(content, word="shot", slices=wanted[0], steps=wanted[1], stated=stated)]
+    notes += unseen_notes(content, limits, counters=unplanned)
     source = BlockReader(path=path, reader=reader, content=content, acquisitions=reader.acquisitions)
     return AlongTrajectory(
         source=source,
@@ -226,6 +220,11 @@ def _maker(
         calibration=calibration,
         settings=settings,
     )
+
+
+def _limits(reader: Reader, content: Content) -> Any:
+    """The counters that the header announces, ``encodingLimitsType``."""
+    return RawFile.of(reader, content.space).encoding.encodingLimits
 
 
 def _images(maker: Maker, middle: int | None, notes: list[str]) -> Iterator[tuple[Block, BlockImages]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from seqopt.core import CalibrationScan, Geometry, KspaceData
 from seqopt.errors import SeqoptError
-from seqopt.mrd.calibration import split_calibration
+from seqopt.mrd.calibration import scans_by_kind
 from seqopt.mrd.files import RawFile
 from seqopt.mrd.placement import Placement
 from seqopt.mrd.recon_config import ReconConfig
@@ -34,27 +34,27 @@ class Calibration:
     """By which the x and y gradients lag; None where it was not measured."""
 
     @classmethod
-    def of(cls, raw: RawFile, path: Path, config: ReconConfig, notes: list[str]) -> tuple[RawFile, Calibration]:
-        """The file without its calibration scans, and these; empty where the settings leave them out."""
-        rest, scans = split_calibration(raw, path, notes)
+    def of(cls, raw: RawFile, path: Path, config: ReconConfig, notes: list[str]) -> Calibration:
+        """Of the file's acquisitions; empty where the settings leave the scans out."""
+        scans = scans_by_kind(raw, path, notes)
         if scans and not config.calibration_scans:
             notes.append(f"the calibration scans {', '.join(scans)} were left out, as asked")
-            return rest, cls()
+            return cls()
         # the response has the delays in it
         wanted = config.gradient_delays == "calibration" or (config.gradient_delays == "auto" and not config.girf)
         if "delays" not in scans or not wanted:
-            return rest, cls(scans=scans)
+            return cls(scans=scans)
         try:
             delays_s = estimate_delays(scans["delays"])
         except SeqoptError as error:
             notes.append(f"no correction of k-space: {error}")
-            return rest, cls(scans=scans)
+            return cls(scans=scans)
         x, y = (1e6 * delay for delay in delays_s)
         notes.append(f"gradients lag by {x:.2f} us (x) and {y:.2f} us (y) by the calibration spokes; k was corrected")
         moved = {
             kind: replace(scan, k_per_m=delayed_k(scan.k_per_m, delays_s, scan.dwell_s)) for kind, scan in scans.items()
         }
-        return rest, cls(scans=moved, delays_s=delays_s)
+        return cls(scans=moved, delays_s=delays_s)
 
     def corrected(self, data: KspaceData) -> KspaceData:
         """The data with the k that lagging gradients played."""

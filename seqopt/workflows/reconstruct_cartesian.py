@@ -92,6 +92,7 @@ class OfLines:
             | self.calibration.record(with_maps=reference is not None),
             notes=tuple(notes),
             looked=slices[block.slices.index(look)] if look in block.slices else None,
+            line_of_zero=scan.line_of_zero,
         )
 
     def _settle(self, data: CartesianData, notes: list[str]) -> None:
@@ -106,8 +107,7 @@ class OfLines:
     def _slice(self, data: CartesianData, maps: list[ComplexArray] | None, place: int, notes: list[str]) -> Looked:
         """The image (y, x) of one slice, complex where the method gives it."""
         own = None if maps is None else maps[place]
-        mask, samples = data.mask(place), data.grid(place)
-        config = self.config
+        config, mask = self.config, data.mask(place)
         filled, note = spans_to_fill(
             data, place, config.method, wanted=config.partial_fourier, combined=own is not None
         )
@@ -129,19 +129,7 @@ class OfLines:
             )
             return np.asarray((image if filled is None else pocs(image, *filled))[0].numpy())
 
-        residuals: list[float] = []
-        image = reconstruct(samples, residuals)
-        return Looked(
-            image=image,
-            samples=samples,
-            maps=own,
-            residuals=tuple(residuals),
-            data=data,
-            k_per_m=None,
-            mask=mask,
-            averages=data.averages_of(place),
-            reconstruct=reconstruct,
-        )
+        return Looked.at(place, data, reconstruct, data.grid(place), maps=own, mask=mask)
 
 
 def _record(data: CartesianData, config: ReconConfig, with_maps: bool) -> dict[str, Any]:
@@ -187,15 +175,11 @@ def _cropped(images: AnyArray, rows: int) -> AnyArray:
 def _cross_check(looked: Looked, config: ReconConfig) -> dict[str, float]:
     """Of one slice: the transform of its strongest coil; coil maps and CG-SENSE where that is asked for."""
     assert looked.mask is not None and isinstance(looked.data, CartesianData)
-    data, samples, mask = looked.data, looked.samples, looked.mask
-    coil = int((np.abs(samples) ** 2).sum((1, 2)).argmax())
-    found = sigpy_fft_difference(samples[coil], looked.image, mask)
-    if not config.cross_check_sense or looked.maps is None or len(samples) == 1:
+    data = looked.data
+    found = sigpy_fft_difference(looked.strongest_coil, looked.image, looked.mask)
+    if not config.cross_check_sense or looked.maps is None or len(looked.samples) == 1:
         return found
-    iterations, regularisation = DEFAULTS["cg-sense"]
-    found |= sigpy_lines_sense_difference(
-        samples, looked.maps, mask, iterations=iterations, regularisation=regularisation
-    )
+    found |= sigpy_lines_sense_difference(looked.samples, looked.maps, looked.mask)
     with contextlib.suppress(SeqoptError):  # maps of a reference scan, and too few lines for others
         centre = central_block(
             data.calibration[0],

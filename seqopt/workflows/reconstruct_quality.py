@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,47 +12,54 @@ from seqopt.recon.noise_map import NoiseLevel, noise_level, outermost_samples
 from seqopt.workflows.quality import Quality
 from seqopt.workflows.reconstruct_images import BlockImages, Looked
 
-_EDGE = 0.1  # of the lines, at either end: what stands for noise without a noise readout
+ComplexArray = npt.NDArray[np.complex64]
+_EDGE = 0.1  # of the lines, those farthest out: what stands for noise without a noise readout
 
 
 def quality_of(
     content: Content, made: BlockImages, looked: Looked, slice_: int, design: TrajectoryDesign | MaskDesign | None
 ) -> Quality:
     """Planned is what the design has, or else what any slice of the first series has."""
-    if isinstance(looked.data, CartesianData):
-        return _of_lines(content, made, looked, slice_, design)
-    assert looked.k_per_m is not None
-    level = _level(looked, looked.samples, outermost_samples(looked.samples, looked.k_per_m), made.whitened)
+    slices = list(content.slices) if design is None else list(range(design.geometry.slices))
+    lines, k_per_m = None, looked.k_per_m
     if isinstance(design, TrajectoryDesign):
         steps, k_per_m = list(range(design.shots)), design.k_per_m
+    elif isinstance(design, MaskDesign):
+        steps = lines = design.lines.tolist()
+    elif isinstance(looked.data, CartesianData):
+        steps = _steps(content, None)
+        lines = [step + made.line_of_zero for step in steps]
     else:
-        steps, k_per_m = _steps(content, slice_), looked.k_per_m
-    counts = planned_counts(content, steps, _slices(content, design))
-    return _quality(looked, slice_, _slices(content, design), level, counts, k_per_m=k_per_m)
+        steps = _steps(content, slice_)
+    found, surplus = planned_counts(content, steps, slices)
+    row = slices.index(slice_)
+    if k_per_m is not None and len(k_per_m) > len(steps):
+        found = _averages_apart(found, row)
+    return Quality(
+        looked=looked,
+        slice=slice_,
+        row=row,
+        noise=_noise_of(looked, whitened=made.whitened),
+        found=found,
+        surplus=surplus,
+        k_per_m=k_per_m,
+        lines=lines,
+    )
 
 
-def _of_lines(
-    content: Content, made: BlockImages, looked: Looked, slice_: int, design: TrajectoryDesign | MaskDesign | None
-) -> Quality:
-    assert isinstance(looked.data, CartesianData) and looked.mask is not None
-    lines = np.flatnonzero(looked.mask)
-    edge = lines[np.argsort(-np.abs(lines - len(looked.mask) / 2))[: max(1, round(_EDGE * len(lines)))]]
-    columns = slice(*(looked.data.columns or (0, looked.samples.shape[-1])))
-    acquired = np.zeros_like(looked.samples)
-    acquired[..., columns] = looked.samples[..., columns]
-    level = _level(looked, acquired, acquired[:, edge][..., acquired[:, edge].any((0, 1))], made.whitened)
-    steps = design.lines.tolist() if isinstance(design, MaskDesign) else _steps(content, None)
-    counts = planned_counts(content, steps, _slices(content, design))
-    planned = design.lines.tolist() if isinstance(design, MaskDesign) else looked.data.lines.tolist()
-    shown = planned if len(planned) == len(steps) else lines.tolist()
-    return _quality(looked, slice_, _slices(content, design), level, counts, lines=shown)
+def _averages_apart(found: npt.NDArray[np.int64], row: int) -> npt.NDArray[np.int64]:
+    """Counts (slices, shots) of averages that go on turning: first averages, then second ones, as ``row`` has them."""
+    return np.concatenate([found[:, found[row] > n] > n for n in range(int(found[row].max()))], axis=1).astype(np.int64)
 
 
-def _level(
-    looked: Looked, acquired: npt.NDArray[np.complex64], outermost: npt.NDArray[np.complex64], whitened: bool
-) -> NoiseLevel:
-    """Of samples as they were ``acquired`` (coils, readouts, samples), zero elsewhere."""
+def _noise_of(looked: Looked, *, whitened: bool) -> NoiseLevel:
+    """Of the slice's samples as they were acquired."""
     data = looked.data
+    if isinstance(data, CartesianData):
+        acquired, outermost = _acquired_lines(looked, data.columns)
+    else:
+        assert looked.k_per_m is not None
+        acquired, outermost = looked.samples, outermost_samples(looked.samples, looked.k_per_m)
     return noise_level(
         acquired,
         outermost,
@@ -66,32 +71,17 @@ def _level(
     )
 
 
-def _quality(
-    looked: Looked,
-    slice_: int,
-    slices: list[int],
-    noise: NoiseLevel,
-    counts: tuple[npt.NDArray[np.int64], int],
-    **sampling: Any,
-) -> Quality:
-    return Quality(
-        geometry=looked.data.geometry,
-        slice=slice_,
-        row=slices.index(slice_),
-        image=looked.image,
-        samples=looked.samples,
-        reconstruct=looked.reconstruct,
-        noise=noise,
-        found=counts[0],
-        surplus=counts[1],
-        maps=looked.maps,
-        residuals=looked.residuals,
-        **sampling,
-    )
+def _acquired_lines(looked: Looked, span: tuple[int, int] | None) -> tuple[ComplexArray, ComplexArray]:
+    """Samples (coils, y, x), zero where nothing was acquired, and those (coils, lines, columns) of the outer lines.
 
-
-def _slices(content: Content, design: TrajectoryDesign | MaskDesign | None) -> list[int]:
-    return list(content.slices) if design is None else list(range(design.geometry.slices))
+    ``span`` is that of the columns, None for all.
+    """
+    assert looked.mask is not None
+    lines, columns = np.flatnonzero(looked.mask), slice(*(span or (None,)))
+    edge = lines[np.argsort(-np.abs(lines - len(looked.mask) / 2))[: max(1, round(_EDGE * len(lines)))]]
+    acquired = np.zeros_like(looked.samples)
+    acquired[..., columns] = looked.samples[..., columns]
+    return acquired, looked.samples[:, edge, columns]
 
 
 def _steps(content: Content, slice_: int | None) -> list[int]:

@@ -25,7 +25,6 @@ from seqopt.workflows.store import load_network
 
 AnyArray = npt.NDArray[Any]
 DENSITIES = ("pipe-menon", "analytic", "file", "none")
-_SPARSE = {name: DEFAULTS_OF_TRAJECTORIES[name] for name in ("l1-wavelet", "tv")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class Settings:
 
     def for_trajectories(self, method: str | None = None) -> ReconConfig:
         """The same for data along trajectories."""
-        return self._usual(method, _SPARSE)
+        return self._usual(method, DEFAULTS_OF_TRAJECTORIES)
 
     def sequence(self, design_name: str | None) -> Path | None:
         """The .seq that was played: the one that was given, or else the design's own; None without either."""
@@ -69,7 +68,9 @@ class Settings:
 
     def _usual(self, method: str | None, table: Mapping[str, tuple[int, float]]) -> ReconConfig:
         config = replace(self.config, method=method or self.config.method)
-        usual = dict(zip(("iterations", "regularisation"), table.get(config.method, ()), strict=False))
+        if config.method not in table:
+            return config
+        usual = dict(zip(("iterations", "regularisation"), table[config.method], strict=True))
         changes: dict[str, Any] = {name: value for name, value in usual.items() if name not in self.chosen}
         return replace(config, **changes)
 

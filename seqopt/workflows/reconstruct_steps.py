@@ -142,8 +142,7 @@ class Steps:
             self._shift = self._found_shift(notes)
         if self._shift is None:
             return data
-        k_per_m = data.k_per_m if data.k_per_m.ndim == 4 else data.k_per_m[None]
-        moved = np.stack([shifted_spokes(one, self._shift, data.geometry.fov_m) for one in k_per_m])
+        moved = np.stack([shifted_spokes(one, self._shift, data.geometry.fov_m) for one in trajectories(data)])
         return replace(data, k_per_m=moved.reshape(data.k_per_m.shape))
 
     def _found_shift(self, notes: list[str]) -> FloatArray | None:
@@ -152,7 +151,7 @@ class Steps:
         try:
             scan = self.strongest()
             data = self._by_response(scan.kspace, scan.placement, [])
-            k_per_m, fov_m = data.k_per_m.reshape(-1, *data.k_per_m.shape[-3:])[0], data.geometry.fov_m
+            k_per_m, fov_m = trajectories(data)[0], data.geometry.fov_m
             spokes = radial_spokes(k_per_m, fov_m)
             if data.samples.shape[1] == 1 and not asked:
                 notes.append("gradient delays were not looked for: one coil does not tell where spokes intersect")
@@ -194,6 +193,11 @@ class Steps:
         if "b0" not in self.calibration.scans:
             raise SeqoptError("field_map = 'measured', but the data hold no calibration scan 'b0'; give a NIfTI file")
         return field_map_hz(self.calibration.scans["b0"], geometry)
+
+
+def trajectories(data: KspaceData) -> FloatArray:
+    """(1 or slices, shots, samples, 2) in 1/m."""
+    return data.k_per_m if data.k_per_m.ndim == 4 else data.k_per_m[None]
 
 
 def compressed_lines(data: CartesianData, config: ReconConfig) -> tuple[CartesianData, npt.NDArray[Any] | None]:

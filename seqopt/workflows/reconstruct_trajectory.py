@@ -17,7 +17,6 @@ from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.recon_config import ReconConfig
 from seqopt.mrd.scan import Scan
 from seqopt.mrd.series import Block
-from seqopt.recon.cg_sense import DEFAULT_REGULARISATION
 from seqopt.recon.choose import AUTO, choose_for_trajectory
 from seqopt.recon.coil_maps import estimate_maps
 from seqopt.recon.cross_check import sigpy_difference, sigpy_maps_difference, sigpy_sense_difference
@@ -27,7 +26,7 @@ from seqopt.workflows.foreign import Foreign
 from seqopt.workflows.reconstruct_calibration import Calibration
 from seqopt.workflows.reconstruct_images import BlockImages, Looked
 from seqopt.workflows.reconstruct_settings import Settings, network_of
-from seqopt.workflows.reconstruct_steps import Prepared, Steps
+from seqopt.workflows.reconstruct_steps import Prepared, Steps, trajectories
 from seqopt.workflows.strongest_slice import strongest_slice
 
 _BEYOND_PER_FOV = 0.5  # of a sample at the edge: between it and the next one on the grid
@@ -92,7 +91,7 @@ class AlongTrajectory:
             samples=data.samples.shape[3],
             whitened=ready.whitened,
             signature=data.design_signature,
-            cross_check=_cross_check(slices[0], weights[0], self.config) if check else None,
+            cross_check=_cross_check(slices[0], self.config) if check else None,
             record=_record(self.config) | ready.record | self.calibration.record(with_maps=reference is not None),
             notes=tuple(notes),
             looked=slices[block.slices.index(look)] if look in block.slices else None,
@@ -109,14 +108,14 @@ class AlongTrajectory:
         """Choose the method by the first block, where that is asked for."""
         if self.config.method != AUTO:
             return
-        method, why = choose_for_trajectory(_trajectories(data)[0], data.geometry, self.settings.networks())
+        method, why = choose_for_trajectory(trajectories(data)[0], data.geometry, self.settings.networks())
         self.config = self.settings.for_trajectories(method)
         self.network = network_of(self.config, self.settings.design_path)
         notes.append(f"the method is {method}: {why}")
 
     def _density(self, data: KspaceData) -> FloatArray:
         """(1 or slices, shots, samples) cell areas in (1/FOV)^2."""
-        k_per_m = _trajectories(data)
+        k_per_m = trajectories(data)
         weigh = analytic if self.config.density == "analytic" else pipe_menon
         if self._weighed is None or not np.array_equal(self._weighed[0], k_per_m):
             self._weighed = k_per_m, np.stack([weigh(one, data.geometry) for one in k_per_m])
@@ -131,7 +130,7 @@ class AlongTrajectory:
 
     def _within(self, data: KspaceData, notes: list[str]) -> npt.NDArray[np.bool_]:
         """(1 or slices, shots, samples) false beyond the image's k-max: there the transform is that within, folded."""
-        k_per_m = _trajectories(data)
+        k_per_m = trajectories(data)
         if self.design is not None:
             return np.ones(k_per_m.shape[:-1], dtype=bool)
         position = np.abs(k_per_m) * np.array(data.geometry.fov_m)
@@ -150,7 +149,7 @@ class AlongTrajectory:
     ) -> Looked:
         """The image (y, x) of one slice, complex where the method gives it."""
         config, data = self.config, ready.data
-        every = _trajectories(data)
+        every = trajectories(data)
         k_per_m, areas = (array[min(place, len(array) - 1)] for array in (every, weights))
         samples = data.samples[place]
         maps, field = None, {}
@@ -182,20 +181,7 @@ class AlongTrajectory:
             )
             return np.asarray(image[0].detach().numpy())
 
-        residuals: list[float] = []
-        image = reconstruct(samples, residuals)
-        return Looked(
-            image=image,
-            samples=samples,
-            maps=maps,
-            residuals=tuple(residuals),
-            data=data,
-            k_per_m=k_per_m,
-            mask=None,
-            averages=data.averages_of(place),
-            reconstruct=reconstruct,
-            weights=areas,
-        )
+        return Looked.at(place, data, reconstruct, samples, maps=maps, k_per_m=k_per_m, weights=areas)
 
 
 def _middle(images: AnyArray, image: Geometry) -> AnyArray:
@@ -214,26 +200,12 @@ def _record(config: ReconConfig) -> dict[str, Any]:
     }
 
 
-def _trajectories(data: KspaceData) -> FloatArray:
-    """(1 or slices, shots, samples, 2)."""
-    return data.k_per_m if data.k_per_m.ndim == 4 else data.k_per_m[None]
-
-
-def _cross_check(looked: Looked, weights: FloatArray, config: ReconConfig) -> dict[str, float]:
+def _cross_check(looked: Looked, config: ReconConfig) -> dict[str, float]:
     """Of one slice: the transform of its strongest coil; coil maps and CG-SENSE where that is asked for."""
-    assert looked.k_per_m is not None
-    k_per_m, geometry, samples = looked.k_per_m, looked.data.geometry, looked.samples
-    coil = int((np.abs(samples) ** 2).sum((1, 2)).argmax())
-    found = sigpy_difference(samples[coil], looked.image, k_per_m, weights, geometry)
-    if config.cross_check_sense and looked.maps is not None and len(samples) > 1:
-        found |= sigpy_maps_difference(samples, looked.maps, k_per_m, weights, geometry, calibration=config.calibration)
-        found |= sigpy_sense_difference(
-            samples,
-            looked.maps,
-            k_per_m,
-            weights,
-            geometry,
-            iterations=config.iterations,
-            regularisation=DEFAULT_REGULARISATION,
-        )
+    assert looked.k_per_m is not None and looked.weights is not None
+    sampled = looked.k_per_m, looked.weights, looked.data.geometry
+    found = sigpy_difference(looked.strongest_coil, looked.image, *sampled)
+    if config.cross_check_sense and looked.maps is not None and len(looked.samples) > 1:
+        found |= sigpy_maps_difference(looked.samples, looked.maps, *sampled, calibration=config.calibration)
+        found |= sigpy_sense_difference(looked.samples, looked.maps, *sampled)
     return found

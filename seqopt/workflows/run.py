@@ -57,7 +57,7 @@ class Run:
             generator = np.random.default_rng([self.request.seed, stream, index])
             if self.task is None:
                 return Batch(torch.from_numpy(next(training_batches(self.images, size, generator))))
-            # one network reads one contrast (papers.md B): with a task, contrasts are not varied
+            # one network reads one contrast: with a task, contrasts are not varied
             varied = training_batches(self.images, size, generator, labels=self.task.channels, contrasts=False)
             images, labels = next(varied)
             return Batch(torch.from_numpy(images), torch.from_numpy(labels))

@@ -27,12 +27,20 @@ BAND_MARGIN = 0.75
 """Share of the limit inside a band that readouts may take: prephasers, rewinders and slice gradients add to it."""
 
 
+def limits_to_keep(scanner: Scanner) -> tuple[float | None, bool]:
+    """What designs keep unasked: the limits that the profile has numbers for, by which the certificate will judge.
+
+    The share of the limit on stimulation, None without one, and whether resonances are avoided.
+    """
+    return 1.0 if scanner.stimulation is not None else None, bool(scanner.bands)
+
+
 def guarded(scanner: Scanner, *, limit_pns: float | None, avoid_resonances: bool) -> Scanner:
     """The scanner with the limits that a design was asked to keep; refuses what its profile has no numbers for."""
     if avoid_resonances and not scanner.bands:
         raise SeqoptError(
-            f"--avoid-resonances: scanner {scanner.name} has no forbidden bands; give --asc FILE of its coil, or a "
-            ".toml with [[resonances]]"
+            f"--avoid-resonances: scanner {scanner.name} has no forbidden bands; give --asc with the file of "
+            "its own coil, or a .toml with [[resonances]]"
         )
     return scanner if limit_pns is None else limited(scanner, limit_pns)
 
@@ -53,7 +61,7 @@ def within_limits(
     *,
     lower: bool,
 ) -> Tried[TrajectoryDesign]:
-    """What is played at the least derating that keeps the limits asked for.
+    """What is played at the least derating that keeps the limits to keep.
 
     Faster connections than at the ``start`` where they hold; gentler gradients where they do not and are to be
     ``lower``. What cannot keep them raises ``SeqoptError`` then, and is returned as it is otherwise.
@@ -76,7 +84,7 @@ def within_limits(
 
 
 def lines_within_limits(request: MaskRequest, design: MaskDesign) -> MaskDesign:
-    """The lines that ask for most, at the least derating that keeps the limits asked for; refuses what cannot."""
+    """The lines that ask for most, at the least derating that keeps the limits to keep; refuses what cannot."""
     wanted = wanted_of(request)
     if not wanted.anything(design.scanner):
         return design
@@ -106,10 +114,12 @@ def _impossible(request: DesignRequest | MaskRequest, found: Tried[Any]) -> str:
     if name.startswith(RMS):
         remedy = "no TR keeps it; " if request.protocol.tr_s is None else "lengthen --tr or leave it out, or "
         return f"scanner {request.scanner.name}: {found.said}; {remedy}lengthen the readout or take fewer pixels"
-    asked = f"--limit-pns {request.limit_pns:g}" if name.startswith("pns.") else "--avoid-resonances"
+    pns = name.startswith("pns.")
+    asked = f"--limit-pns {request.limit_pns:g}" if pns else "--avoid-resonances"
     return (
         f"{asked}: {found.said}, and gradients gentle enough do not fit; lengthen the readout (--readout, of lines "
-        "--dwell), TE or TR, take more shots or a larger FOV, or allow more"
+        "--dwell), TE or TR, take more shots or a larger FOV, or let it pass and fail the certificate by "
+        f"{'--limit-pns none' if pns else '--allow-resonances'}"
     )
 
 

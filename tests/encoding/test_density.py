@@ -162,6 +162,15 @@ def test_beyond_nyquist_the_ramp_is_flat():
     assert np.allclose(areas[0, inside], 0.5 * radius[inside] * np.pi / 20)
 
 
+def test_spokes_divide_the_angles_between_them():
+    """At 0, 20 and 90 degrees of a half circle they own 55, 45 and 80, and at the centre a disc together."""
+    along, angle = (np.arange(128) - 64) / 16, np.radians([0.0, 20.0, 90.0])
+    k = along[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[:, None] / 0.2
+    areas = analytic(k, SQUARE)
+    assert np.allclose(areas[:, 72], 0.5 / 16 * np.radians([55, 45, 80]))
+    assert areas[:, 64].sum() == pytest.approx(np.pi / 4 / 16**2)
+
+
 def test_spokes_at_uneven_angles_share_the_circle_by_their_neighbours():
     angle = np.radians(111.246) * np.arange(34)
     k = np.stack([spoke()[:, :1] * np.cos(angle), spoke()[:, :1] * np.sin(angle)], -1).transpose(1, 0, 2) / 0.2

@@ -88,6 +88,14 @@ def test_more_terms_are_taken_for_a_wider_field_and_the_error_is_what_is_said():
         assert terms.error < ERROR_LIMIT
 
 
+def test_one_pixel_far_off_is_not_lost_among_many():
+    field = np.linspace(-2, 2, 512**2).reshape(512, 512)
+    field[256, 256] = 60.0
+    terms = field_terms(field, TIMES_S, most=8)
+    made = terms.in_time.numpy().T @ terms.in_space.numpy()[:, 256, 256]
+    assert relative(made, np.exp(-2j * np.pi * TIMES_S * 60.0)) < 0.02
+
+
 def test_a_constant_field_takes_one_term():
     assert len(field_terms(np.full((4, 4), 50.0), TIMES_S, most=8).in_time) == 1
     assert len(gram_terms(np.full((4, 4), 50.0), TIMES_S, most=8).in_time) == 1

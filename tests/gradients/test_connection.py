@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from designs import paper_scanner
@@ -115,6 +117,18 @@ def test_a_share_of_the_slew_rate_is_kept_and_costs_time():
     steepest = np.abs(np.diff(played(half)[0])).max() / RASTER
     assert 0.45 * LIMITS.slew_hz_per_m_per_s < steepest <= 0.5 * LIMITS.slew_hz_per_m_per_s * (1 + 1e-9)
     assert half.lobe.rasters > 1.25 * full.lobe.rasters
+    alone = connect(ends(0.0, 0.0), LIMITS, slice_area_per_m=-500.0, slew_share=0.5).lobe
+    triangle = 2 * np.sqrt(500.0 / (0.5 * LIMITS.slew_hz_per_m_per_s)) / RASTER
+    assert triangle <= alone.rasters <= triangle + 3
+
+
+def test_where_each_axis_has_its_limits_the_slice_takes_nothing_from_x_and_y():
+    axes = replace(LIMITS, vector=False)
+    plain, beside, of_vector = (
+        connect(ends(580.0, 0.0), limits, slice_area_per_m=area).lobe.rasters
+        for limits, area in ((axes, 0.0), (axes, -500.0), (LIMITS, -500.0))
+    )
+    assert plain == beside < of_vector
 
 
 def test_nothing_to_do_takes_the_least_time():

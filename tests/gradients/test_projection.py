@@ -115,11 +115,12 @@ def test_k_is_the_integral_of_the_gradient():
 
 
 def test_the_adc_has_its_dead_time_before_and_after_it():
-    scanner = dataclasses.replace(paper_scanner(), adc_dead_time_s=0.95e-3)
+    scanner = dataclasses.replace(paper_scanner(), adc_dead_time_s=0.952e-3)
     projection = project(slow(), GEOMETRY, scanner, dwell_s=DWELL, echo_sample=256)
-    assert projection.adc_start_edge == 95
+    assert projection.adc_start_edge == 96
     duration = (projection.gradient_hz_per_m.shape[1] - 1) * scanner.grad_raster_s
-    assert duration - projection.adc_start_edge * scanner.grad_raster_s - 512 * DWELL > 0.95e-3 - 1e-9
+    after = duration - projection.adc_start_edge * scanner.grad_raster_s - 512 * DWELL
+    assert after == pytest.approx(0.952e-3, abs=1e-9)  # 2 us of which are left of the readout's last raster
 
 
 def test_the_waveform_holds_its_prephaser_and_its_rewinder():
@@ -156,6 +157,29 @@ def test_a_gentler_prephaser_takes_longer_and_uses_its_share_of_the_slew_rate():
     rate = np.linalg.norm(np.diff(gentle.gradient_hz_per_m, axis=1), axis=-1) / 10e-6
     assert rate.max() <= 0.4 * scanner.margin * scanner.max_slew_hz_per_m_per_s * (1 + 1e-9)
     assert rate.max() > 0.38 * scanner.margin * scanner.max_slew_hz_per_m_per_s
+
+
+def test_a_readout_and_a_hurried_prephaser_keep_to_shares_of_their_own():
+    scanner = dataclasses.replace(paper_scanner(), connection_slew_share=0.4)
+    plain = project(wild(1), GEOMETRY, scanner, dwell_s=DWELL, echo_sample=64, slew_share=0.5)
+    ends = Ends(most_before=plain.adc_start_edge - 2)
+    hurried = project(wild(1), GEOMETRY, scanner, dwell_s=DWELL, echo_sample=64, slew_share=0.5, ends=ends)
+    assert (plain.yielded, hurried.yielded) == (False, True)
+    for projection in (plain, hurried):
+        steps = np.linalg.norm(np.diff(projection.gradient_hz_per_m, axis=1), axis=-1)
+        share = steps / (10e-6 * scanner.margin * scanner.max_slew_hz_per_m_per_s)
+        first = projection.adc_start_edge
+        assert 0.48 < share[:, first : first + 52].max() <= 0.5 * (1 + 1e-9)
+        assert 0.38 < share[:, :first].max() <= 0.4 * (1 + 1e-9)
+        assert share[:, first + 52 :].max() <= 0.4 * (1 + 1e-9)
+
+
+def test_a_path_that_would_reach_much_less_far_is_refused_where_that_is_asked():
+    with pytest.raises(SeqoptError, match=r"got a path that reaches 0\.\d+ times as far.* expected 0\.95\.\.1\.2"):
+        project(
+            wild(2, roughness=30.0), GEOMETRY, paper_scanner(), dwell_s=DWELL, echo_sample=64, reach_shares=(0.95, 1.2)
+        )
+    assert project(slow(), GEOMETRY, paper_scanner(), dwell_s=DWELL, echo_sample=256, reach_shares=(0.95, 1.2))
 
 
 def test_the_whole_at_once_is_what_its_parts_are():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from designs import paper_scanner
@@ -61,6 +63,13 @@ def test_a_straight_line_takes_a_sample_for_each_cell_of_k_space():
     assert quick(k).k_per_m.shape[1] == pytest.approx(length, abs=6)
 
 
+def test_where_amplitude_is_scarce_it_sets_the_speed():
+    scanner = replace(paper_scanner(), max_grad_hz_per_m=1e5)
+    k = spokes(shots=1, bend=0.0)
+    length_per_m = np.linalg.norm(k[0, -1] - k[0, 0])
+    assert quick(k, scanner=scanner).k_per_m.shape[1] * DWELL == pytest.approx(length_per_m / 0.95e5, rel=0.01)
+
+
 def test_on_a_circle_the_slew_rate_sets_the_speed():
     """v^2 / radius is the slew rate: the time for a turn is 2 pi sqrt(radius / slew), here with the headroom of 5 %."""
     radius = 60.0
@@ -96,6 +105,9 @@ def test_a_cusp_is_turned_on_the_spot():
     x = np.concatenate([there, there[-2::-1]])
     k = np.stack([x, np.zeros_like(x)], -1)[None]
     fast = quick(k, echo=0)
+    steps = np.sort(np.linalg.norm(np.diff(fast.k_per_m[0], axis=0), axis=-1))
+    slowest = np.sqrt(0.95 * 0.95 * paper_scanner().max_slew_hz_per_m_per_s * 0.02 / FOV)  # on a radius of 0.02/FOV
+    assert steps[:3].sum() < 5 * slowest * DWELL < steps[-3:].sum()
     playable = project(fast.k_per_m, GEOMETRY, paper_scanner(), dwell_s=DWELL, echo_sample=0)
     assert path_distance(playable.k_per_m, k) * FOV < 0.1
     assert playable.k_per_m[..., 0].max() > 95.0

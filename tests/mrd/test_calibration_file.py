@@ -10,11 +10,12 @@ from designs import radial_design
 from exported import export
 from mask_designs import export_mask, mask_design
 
-from seqopt.mrd.calibration import split_calibration
+from seqopt.mrd.calibration import calibration_rows, scans_by_kind
 from seqopt.mrd.cartesian_lines import is_cartesian
 from seqopt.mrd.cartesian_scan import sort_cartesian_scan
 from seqopt.mrd.files import read_raw
 from seqopt.mrd.header import write_scan
+from seqopt.mrd.heads import heads_of
 from seqopt.mrd.scan import read_plan, sort_scan
 from seqopt.pulseq.calibration_scans import planned_calibration
 
@@ -66,7 +67,8 @@ def test_the_header_is_schema_valid_and_describes_the_second_encoding(scan):
 
 def test_scans_are_read_back_by_kind_with_averages_averaged(design, scan):
     notes: list[str] = []
-    rest, found = split_calibration(read_raw(scan), scan, notes)
+    raw = read_raw(scan)
+    found = scans_by_kind(raw, scan, notes)
     assert notes == []
     assert list(found) == ["maps", "delays", "b0"]
     due = planned_calibration(design)
@@ -86,15 +88,17 @@ def test_scans_are_read_back_by_kind_with_averages_averaged(design, scan):
             wanted = next(o.k_per_m for o in due if (o.kind, o.line, o.echo) == (kind, line, echo))
             assert np.allclose(one.k_per_m[place], wanted, atol=1e-3)
     assert found["b0"].echo_spacing_s == pytest.approx(2.24e-3, abs=1e-5)
-    assert len(rest.acquisitions) == 7
-    assert sort_scan(rest, scan, design).kspace.samples.shape == (2, 2, 3, 64)
+    raw.header.encoding[1].encodedSpace.fieldOfView_mm.y *= 2  # voxels twice as high
+    assert np.allclose(scans_by_kind(raw, scan, [])["maps"].k_per_m, found["maps"].k_per_m * (1, 0.5))
+    assert np.count_nonzero(~calibration_rows(heads_of(raw.acquisitions), raw.header)) == 7
+    assert sort_scan(raw, scan, design).kspace.samples.shape == (2, 2, 3, 64)
 
 
 def test_a_scan_that_lacks_a_readout_is_not_used_and_said(scan):
     raw = read_raw(scan)
     lost = next(n for n, item in enumerate(raw.acquisitions) if item.idx.set == 1)
     notes: list[str] = []
-    _, found = split_calibration(
+    found = scans_by_kind(
         replace(raw, acquisitions=[item for n, item in enumerate(raw.acquisitions) if n != lost]), scan, notes
     )
     assert list(found) == ["delays", "b0"]
@@ -106,7 +110,8 @@ def test_other_people_s_sets_are_left_alone(tmp_path):
     raw = read_raw(folder / "radial-2.mrd")
     for item in raw.acquisitions:
         item.idx.set = 1
-    assert split_calibration(raw, folder, []) == (raw, {})
+    assert scans_by_kind(raw, folder, []) == {}
+    assert not calibration_rows(heads_of(raw.acquisitions), raw.header).any()
 
 
 def test_the_header_still_serves_as_a_trajectory_file_and_as_cartesian_data(design, scan, tmp_path):
@@ -120,7 +125,8 @@ def test_the_header_still_serves_as_a_trajectory_file_and_as_cartesian_data(desi
     samples = raw.acquisitions[0].number_of_samples
     data = [rng.normal(size=(2, samples)).astype(np.complex64) for _ in raw.acquisitions]
     write_scan(tmp_path / "s.mrd", header, data)
-    rest, found = split_calibration(read_raw(tmp_path / "s.mrd"), header, [])
-    assert is_cartesian(rest, header)
+    raw = read_raw(tmp_path / "s.mrd")
+    found = scans_by_kind(raw, header, [])
+    assert is_cartesian(raw, header)
     assert found["maps"].samples.shape[:2] == (mask.geometry.slices, 2)
-    assert sort_cartesian_scan(rest, header, mask).data.lines.tolist() == mask.lines.tolist()
+    assert sort_cartesian_scan(raw, header, mask).data.lines.tolist() == mask.lines.tolist()

@@ -51,7 +51,7 @@ def test_lines_are_those_of_the_images_without_oversampling(tmp_path, oversampli
     assert np.array_equal(scan.data.lines, np.arange(N))
     assert scan.data.acquired.all()
     assert scan.data.geometry == scan.image
-    assert scan.image.fov_m == (0.3, 0.3)
+    assert (scan.image.fov_m, scan.image.slice_thickness_m) == ((0.3, 0.3), 0.006)
     assert scan.data.dwell_s == pytest.approx(oversampling * 5e-6)
     assert np.allclose(scan.placement.positions_m, [[0, 0, 0], [0, 0, 0.01]])
 
@@ -158,6 +158,21 @@ def test_reversed_readouts_and_partial_echoes_find_their_centre(tmp_path):
     found = read_cartesian_scan(write_cartesian(tmp_path / "p.mrd", images, change=cut)).data.samples[..., 8:24]
     wanted = direct_kspace(images)[..., 8:24]  # the outermost samples lack
     assert np.linalg.norm(found - wanted) < 0.02 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize(("held", "columns"), [((20, 64), (10, 32)), ((0, 44), (0, 22)), ((0, 64), None)])
+def test_half_echoes_say_which_columns_they_hold(tmp_path, held, columns):
+    """Of 64 samples with k = 0 on the 32nd, two for each of 32 columns."""
+
+    def cut(items):
+        cuts = []
+        for item in items:
+            head = item.getHead()
+            head.number_of_samples, head.center_sample = held[1] - held[0], 32 - held[0]
+            cuts.append(ismrmrd.Acquisition(head, item.data[:, slice(*held)].copy()))
+        return cuts
+
+    assert read_cartesian_scan(write_cartesian(tmp_path / "p.mrd", coil_images(), change=cut)).data.columns == columns
 
 
 def test_phase_oversampling_enlarges_the_encoded_matrix_and_is_said(tmp_path):

@@ -45,6 +45,7 @@ def heaps_of(whole: bytes) -> list[int]:
         (8, struct.pack("<Q", 4096 + 127)),  # HDF5 searches the rest of such a collection without end
         (8, struct.pack("<Q", 1 << 60)),
         (16, struct.pack("<H", 77)),
+        (16, struct.pack("<H6xQ", 0, 0)),  # free space of no size leads nowhere
         (24, struct.pack("<Q", 0)),
         (24, struct.pack("<Q", (1 << 64) - 1)),
     ],

@@ -63,6 +63,7 @@ def test_averages_are_averaged(scan, tmp_path):
 
     read = read_scan(changed(scan, tmp_path / "a.mrd", add_average))
     assert np.allclose(read.kspace.samples, 2 * read_scan(scan).kspace.samples)
+    assert read.kspace.averages.tolist() == [[2] * 4] * 2
     assert read.notes == ("averaged up to 2 averages of each readout",)
 
 

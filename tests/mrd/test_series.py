@@ -69,6 +69,20 @@ def test_every_series_is_read_and_none_is_mixed_with_another(scan, tmp_path):
         assert np.array_equal(values, factor * numbers)
 
 
+def test_blocks_carry_the_time_of_their_first_readout(scan, tmp_path):
+    def timed(items):
+        for place, item in enumerate(items):
+            item.acquisition_time_stamp = 1000 + place
+        return [*items, *again(items, repetition=1)]
+
+    path = changed(scan, tmp_path / "s.mrd", timed)
+    with open_mrd(path) as reader:
+        content = content_of(reader.heads, path)
+        first, *_ = content.blocks()
+    assert first.time_stamp == 1001
+    assert content.part(first, {1, 2}).time_stamp == 1002
+
+
 def test_slices_are_read_a_few_at_a_time_and_give_the_same_samples(scan, monkeypatch):
     whole = np.concatenate([values for _, _, values in blocks(scan)])
     monkeypatch.setattr(series, "BLOCK_BYTES", 1)

@@ -63,7 +63,7 @@ def test_slices_shifted_within_their_planes_keep_a_sheared_affine():
 
 
 def test_labels_name_only_the_counters_that_vary():
-    heads = [head for echo in (0, 1) for head in heads_of(placed("axial"), contrast=echo, set_=2)]
+    heads = [head for echo in (0, 1) for head in heads_of(placed("axial"), contrast=echo, set=2)]
     series = series_of(heads)
     assert list(series) == [(0, 2, 0), (1, 2, 0)]
     assert [series_label(key, list(series)) for key in series] == ["_contrast0", "_contrast1"]

@@ -41,6 +41,12 @@ def test_the_extent_tells_every_unit_that_writers_use(unit, share):
     assert f"tells {unit}" in notes[0]
 
 
+def test_of_units_that_fit_the_nearest_to_k_max_is_taken():
+    """In 1.05 m numbers in 1/m and in 1/FOV are alike."""
+    wide = Space(matrix=np.array([64.0, 64.0]), fov_m=np.array([1.05, 1.05]))
+    assert np.allclose(factors(FILE, spokes(32 / 1.05), None, [wide, wide], [], asked=False), 1.0)
+
+
 def test_a_stated_unit_comes_first_even_where_little_of_k_space_is_covered():
     found = spokes(0.5)
     assert np.allclose(factors(FILE, found, "per_m", [ENCODED, ENCODED], [], asked=True), 1.0)

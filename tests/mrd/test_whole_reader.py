@@ -10,6 +10,7 @@ import pytest
 from designs import radial_design
 from exported import export
 
+from seqopt.errors import SeqoptError
 from seqopt.mrd.acquisitions import write_acquisitions
 from seqopt.mrd.blocks import BlockReader
 from seqopt.mrd.files import open_mrd, read_raw
@@ -67,12 +68,30 @@ def test_segments_are_put_together_and_have_the_k_of_the_sequence(numbered, fold
     assert scan.kspace.noise.shape == (2, SAMPLES)
 
 
-def test_numbered_segments_of_a_readout_that_lost_one_are_left_out(folder, tmp_path):
-    cut = delivered(folder, tmp_path / "l.mrd", numbered=True, change=lambda items: items[:-8] + items[-7:])
+def test_segments_are_taken_in_the_order_of_acquisition(folder, tmp_path):
+    straight = delivered(folder, tmp_path / "s.mrd", numbered=True)
+    turned = delivered(folder, tmp_path / "t.mrd", numbered=True, change=lambda items: items[::-1])
+    samples = [read(path, folder)[1][0][1].kspace.samples for path in (straight, turned)]
+    assert np.array_equal(*samples)
+
+
+@pytest.mark.parametrize("lost", [-8, -1])
+def test_numbered_segments_of_a_readout_that_lost_one_are_left_out(folder, tmp_path, lost):
+    cut = delivered(folder, tmp_path / "l.mrd", numbered=True, change=lambda items: items[:lost] + items[lost:][1:])
     with open_mrd(cut) as reader:
         both = PlayedReader(reader, played_scan(next(folder.glob("*.seq"))))
     assert both.notes[1] == "2 acquisitions are segments of no whole readout and were left out"
     assert "the scan is incomplete" in both.notes[2]
+
+
+def test_segments_that_ask_for_samples_to_be_discarded_are_not_put_together(folder, tmp_path):
+    def discarding(items):
+        for item in items:
+            item.discard_pre = 1
+        return items
+
+    with pytest.raises(SeqoptError, match=r"imaging readouts of 32 samples, but .* of 96"):
+        read(delivered(folder, tmp_path / "s.mrd", numbered=True, change=discarding), folder)
 
 
 def test_whole_readouts_are_left_alone(folder):

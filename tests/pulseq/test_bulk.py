@@ -117,6 +117,34 @@ ODD = [
 ]
 
 
+EXTREME = [
+    *"1 -0 0.1 .5 1e5 1E-5 123456789012345 0.30000000000000004 9007199254740993 1e22 1e-22 1e-323 1e999 -nan".split(),
+    *"1.7976931348623157e308 4.9e-324 2.2250738585072011e-308 123456.789012345 0.000000000000001 1__0 1e_5".split(),
+    *"0.76235842150889626 0.124775948028053977".split(),  # more digits than one division rounds right
+    *"infinity 00000000000000001 0000.5 1. 8.5e-17 999999999999999e-22 \t1 1\x0b2".split(" "),
+]
+
+
+@pytest.mark.parametrize("token", [*ODD, *EXTREME])
+def test_both_readers_take_a_token_for_what_python_does_or_refuse_it_alike(token, compiled):
+    raw = f"shape_id 1\nnum_samples 3\n0.5\n{token}\n-1\n".encode()
+    found = []
+    for on in (True, False):
+        compiled(on)
+        try:
+            shape = seqshapes.read_shapes(raw, Section(1, 0, len(raw)), [])[1]
+            found.append((shape.packed.tobytes(), repr(shape.largest)))
+        except SeqoptError as error:
+            found.append(str(error))
+    lines = [line.strip() for line in f"0.5\n{token}\n-1".split("\n")]
+    try:
+        values = [float("x" if "_" in line else line) for line in lines if line and line[0] != "#"]
+        expected = np.array(values).tobytes(), repr(float(np.abs(values).max()))
+    except ValueError:
+        expected = f"line 4: {token.strip()!r} is not a number; the file is damaged"
+    assert found == [expected, expected]
+
+
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("where", [0, 1, 2])
 def test_anything_else_is_left_to_the_reader_that_knows_lines(odd, where, compiled):

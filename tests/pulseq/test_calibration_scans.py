@@ -133,7 +133,8 @@ def test_excitations_come_in_a_steady_beat_within_a_kind(written):
     played = read_sequence(written[0])
     first = next(r for r in played.readouts if r.labels.get("SET") == CALIBRATION_SETS["b0"])
     last = [r for r in played.readouts if r.labels.get("SET") == CALIBRATION_SETS["b0"]][-1]
-    span = slice(first.excitation_index - 2 * DUMMIES, last.excitation_index + 1)
+    index = {id(pulse): number for number, pulse in enumerate(played.excitations)}
+    span = slice(index[id(first.excitation)] - 2 * DUMMIES, index[id(last.excitation)] + 1)
     centres = [pulse.centre_s for pulse in played.excitations[span]]
     assert np.ptp(np.diff(centres)) < 1e-9
 

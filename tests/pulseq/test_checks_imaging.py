@@ -77,6 +77,16 @@ def test_an_extent_that_does_not_fit_the_matrix_is_found(out):
         edit_text(path, f"MatrixSize {wrong}", "MatrixSize 16 8", out=path)
 
 
+def test_partitions_that_reach_beyond_the_slab_s_matrix_are_found(out):
+    lines = [{"ky": n - 2, "kz": m - 2, "LIN": n, "PAR": m} for m in range(4) for n in range(4)]
+    path = labelled(out, lines, start=("LIN", "PAR"))
+    path = edit_text(path, "[DEFINITIONS]\n", "[DEFINITIONS]\nFOV 0.1 0.1 0.1\nMatrixSize 10 4 4\n", out=out)
+    assert checks(path)["imaging.k_max"].held
+    found = checks(edit_text(path, "FOV 0.1 0.1 0.1", "FOV 0.1 0.1 0.2", out=out))["imaging.k_max"]
+    assert (found.held, found.value) == (False, pytest.approx(2.0, abs=1e-3))
+    assert found.where.startswith("z, readout")
+
+
 def test_gradients_in_tesla_per_metre_leave_k_at_zero_and_are_found(out):
     path = cartesian_gre(out)
     for row, line in enumerate(rows(path.read_text(), "TRAP")):
@@ -101,15 +111,52 @@ def test_a_balanced_axis_that_is_not_rewound_is_found(out):
     assert "imaging.spoiling" in failed(kinds.balanced_ssfp(out, left=tuple(range(8))))
 
 
+def test_a_pause_in_the_scan_hides_no_unequal_tr(out):
+    """Moments are compared from excitation to excitation, but over a pause in which the magnetisation recovers."""
+    cartesian_gre(out)
+    edit_row(out, "BLOCKS", 4, {1: 200_000}, out=out)  # 2 s after the first TR
+    edit_row(out, "BLOCKS", 3, {4: 0}, out=out)  # before which nothing is rewound
+    assert "imaging.rewound" not in failed(out)
+    edit_row(out, "BLOCKS", 28, {4: 0}, out=out)
+    assert "after excitation 6" in checks(out)["imaging.rewound"].where
+
+
+def test_moments_are_compared_inside_a_prepared_train_and_not_across_its_preparation(out):
+    cartesian_gre(out)
+    pulse = rows(out.read_text(), "RF")[0].split()
+    edit_text(out, "[RF]\n", "[RF]\n" + " ".join(["900", *pulse[1:11], "s"]) + "\n", out=out)
+    for block in (4, 19):  # saturated after the first TR and after the fourth
+        edit_row(out, "BLOCKS", block, {1: 300, 2: 900}, out=out)
+        edit_row(out, "BLOCKS", block - 1, {4: 0}, out=out)
+    assert checks(out)["imaging.rewound"].held
+    edit_row(out, "BLOCKS", 13, {4: 0}, out=out)
+    assert "after excitation 3" in checks(out)["imaging.rewound"].where
+
+
 def test_an_echo_train_that_is_not_rewound_is_found(out):
     assert not failed(kinds.spin_echo_train(out, echoes=4, lines=8))
     assert "imaging.echo_train" in failed(kinds.spin_echo_train(out, echoes=4, lines=8, rewind=False))
+
+
+def test_the_third_echo_of_a_train_lies_at_six_times_the_time_to_the_first_pulse(out):
+    path = kinds.spin_echo_train(out, echoes=4, lines=12)
+    te_ms = 1e3 * float(read_sequence(path).definitions["EchoTime"])
+    assert f"spin echo at {te_ms:.4f} ms" in checks(path)["imaging.echo"].where
 
 
 def test_a_spoiler_that_turns_with_the_spoke_is_no_alarm_and_is_named(out):
     check = checks(kinds.centre_out(out))["imaging.spoiling"]
     assert check.held
     assert "turning" in check.where
+
+
+def test_a_rewinder_that_is_a_little_too_small_is_found_beside_a_strong_spoiler(out):
+    """The spoiler's size, 160 cycles a field of view, hides 1 cycle across it: hypot(160, 1) is 160.003."""
+    cartesian_gre(out)
+    edit_row(out, "BLOCKS", 28, {4: 0}, out=out)
+    check = checks(out)["imaging.rewound"]
+    assert not check.held
+    assert check.value == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_receiver_that_does_not_follow_the_pulse_is_found(out):
@@ -124,6 +171,17 @@ def test_a_receiver_that_does_not_follow_the_pulse_is_found(out):
     assert bad.value == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_receiver_that_does_not_alternate_with_the_pulse_is_no_shift_of_the_field_of_view(out):
+    """A phase of 180 degrees from line to line is linear in k, but nobody shifts by the phase of the pulse."""
+    kinds.balanced_ssfp(out)
+    assert checks(out)["imaging.receiver_phase"].held
+    for row in range(len(rows(out.read_text(), "ADC"))):
+        edit_row(out, "ADC", row, {7: 0}, out=out)
+    check = checks(out)["imaging.receiver_phase"]
+    assert not check.held
+    assert check.value == pytest.approx(np.pi / 2, abs=0.01)  # from the median, midway between the two phases
+
+
 def test_a_shift_of_the_field_of_view_by_phase_is_no_alarm(out):
     shift = 2 * np.pi * 0.031 * 10.0  # 31 mm at lines 10/m apart
     lines = [{"ky": n - 8, "LIN": n, "phase": shift * (n - 8) % (2 * np.pi)} for n in range(16)]
@@ -135,7 +193,7 @@ def test_a_shift_of_the_field_of_view_by_phase_is_no_alarm(out):
 
 
 def labelled(path, counts, start=("LIN", "SLC", "REF", "IMA")):
-    """Lines of a GRE, one dictionary of labels a readout, with the `ky` that it plays and the `phase` of its ADC."""
+    """Lines of a GRE, a dictionary of labels a readout, with the `ky` and `kz` that it plays and its ADC's `phase`."""
     limits = pp.Opts(rf_dead_time=100e-6, rf_ringdown_time=30e-6, adc_dead_time=10e-6)
     seq = pp.Sequence(limits)
     seq.add_block(*(pp.make_label(name, "SET", 0) for name in start), pp.make_delay(1e-3))
@@ -144,14 +202,18 @@ def labelled(path, counts, start=("LIN", "SLC", "REF", "IMA")):
     adc = pp.make_adc(16, dwell=6e-5, delay=gx.rise_time, system=limits)
     for values in counts:
         area, adc.phase_offset = 10.0 * values["ky"], values.get("phase", 0.0)
-        counters = {name: value for name, value in values.items() if name not in ("ky", "phase")}
+        counters = {name: value for name, value in values.items() if name not in ("ky", "kz", "phase")}
         seq.add_block(rf)
         seq.add_block(
             pp.make_trapezoid("x", area=-gx.area / 2, duration=1e-3, system=limits),
             pp.make_trapezoid("y", area=area, duration=1e-3, system=limits),
+            pp.make_trapezoid("z", area=10.0 * values.get("kz", 0), duration=1e-3, system=limits),
         )
         seq.add_block(gx, adc, *(pp.make_label(name, "SET", value) for name, value in counters.items()))
-        seq.add_block(pp.make_trapezoid("y", area=-area, duration=1e-3, system=limits))
+        seq.add_block(
+            pp.make_trapezoid("y", area=-area, duration=1e-3, system=limits),
+            pp.make_trapezoid("z", area=-10.0 * values.get("kz", 0), duration=1e-3, system=limits),
+        )
     seq.write(str(path))
     return path
 
@@ -172,4 +234,6 @@ def test_reference_lines_must_be_neighbours_about_the_centre(out):
 
     assert not failed(labelled(out, marked(2, 3, 4)))
     assert "leave out LIN 3" in checks(labelled(out, marked(2, 4)))["imaging.reference"].where
-    assert "nearer to k = 0" in checks(labelled(out, marked(0, 1)))["imaging.reference"].where
+    apart = [{"ky": n, "LIN": n, "SET": 1, "REF": 1} for n in (1, 2)]  # of a set that has no line at the centre
+    assert not failed(labelled(out, [*marked(), *apart], start=("LIN", "SLC", "REF", "IMA", "SET")))
+    assert "nearer to k = 0" in checks(labelled(out, marked(1, 2)))["imaging.reference"].where

@@ -85,6 +85,8 @@ def test_an_offset_in_ppm_counts_at_the_scanner_s_field(out):
     assert check.value == pytest.approx(3.45 * 42.576 * 3.0, rel=1e-4)
     assert check.held
     assert not checks(pulses(out, [(90, 1e-3)], freq_offset=260e3))["rf.frequency_offset"].held
+    back = pulses(out, [(90, 1e-3)], freq_ppm=-3.45, freq_offset=3.45 * 42.576 * 3.0)
+    assert checks(back)["rf.frequency_offset"].value == pytest.approx(0.0, abs=0.01)
 
 
 def test_two_point_pulses_of_several_lengths_are_found_and_of_one_length_are_not(out):

@@ -67,7 +67,7 @@ def test_the_stimulation_of_a_file_is_what_pypulseq_predicts(gre):
     np.testing.assert_allclose(found.axes, axes[np.argmax(total)], rtol=1e-6)
 
 
-@pytest.mark.parametrize("corners", [30, 1000, 50_000])
+@pytest.mark.parametrize("corners", [1, 30, 1000, 50_000])
 def test_the_pieces_of_a_sequence_join_to_the_whole(gre, corners, monkeypatch):
     monkeypatch.setattr(rastered, "CORNERS", corners)
     monkeypatch.setattr(rastered, "SAMPLES", 777)
@@ -92,6 +92,34 @@ def test_rest_is_left_out_and_forgotten_rightly(tmp_path):
     full = combined(stimulation(whole(played) / 42.576e6, SAFE_EXAMPLE, raster_s=RASTER_S))
     found = measure_stimulation(played, SAFE_EXAMPLE, raster_s=RASTER_S)
     assert found.peak == pytest.approx(full.max(), rel=1e-9)
+
+
+@pytest.mark.parametrize("together", [370, 5000])
+def test_stimulation_is_the_same_however_the_sequence_is_cut(gre, together, monkeypatch):
+    whole_at_once = measure_stimulation(read_sequence(gre), SAFE_EXAMPLE, raster_s=RASTER_S)
+    monkeypatch.setattr(rastered, "SAMPLES", together)
+    cut = measure_stimulation(read_sequence(gre), SAFE_EXAMPLE, raster_s=RASTER_S)
+    assert (cut.peak, cut.time_s) == (pytest.approx(whole_at_once.peak, rel=1e-9), whole_at_once.time_s)
+
+
+def lobe_on_each(path):
+    """A lobe that stimulates on the weakest axis, and later a stronger one on another that bears more."""
+    sequence = pp.Sequence(system())
+    for axis, amplitude in (("y", 9e5), ("x", 1e6)):
+        sequence.add_block(pp.make_trapezoid(axis, amplitude=amplitude, rise_time=2e-4, flat_time=1e-3))
+        sequence.add_block(pp.make_delay(0.2))
+    sequence.write(str(path))
+    return path
+
+
+@pytest.mark.parametrize("write", [lobe_on_each, epi])
+def test_the_worst_orientation_is_that_of_the_whole_sequence_turned(write, tmp_path):
+    played = read_sequence(write(tmp_path / "a.seq"))
+    found = measure_stimulation(played, SAFE_EXAMPLE, raster_s=RASTER_S)
+    gradient = whole(played) / 42.576e6
+    turned = [combined(stimulation(turn @ gradient, SAFE_EXAMPLE, raster_s=RASTER_S)).max() for turn in orientations()]
+    assert found.peak == pytest.approx(combined(stimulation(gradient, SAFE_EXAMPLE, raster_s=RASTER_S)).max(), rel=1e-9)
+    assert found.worst_orientation == pytest.approx(max(turned), rel=0.005)  # only the highest peaks are turned
 
 
 def test_hours_of_pauses_cost_nothing(tmp_path):
@@ -204,10 +232,12 @@ def test_the_spectrum_of_a_file_is_pypulseqs(gre):
         assert check.held
 
 
-def test_a_train_of_echoes_in_a_band_is_found_where_it_plays(tmp_path):
-    """An alternating train with 847 us from lobe to lobe oscillates at 590 Hz."""
+@pytest.mark.parametrize("rest_s", [0.3, 0.03])
+def test_a_train_of_echoes_in_a_band_is_found_where_it_plays(rest_s, tmp_path):
+    """An alternating train with 847 us from lobe to lobe oscillates at 590 Hz; before it rest, or small gradients."""
     sequence = pp.Sequence(system())
-    sequence.add_block(pp.make_delay(0.3))
+    for _ in range(round(0.3 / rest_s)):
+        sequence.add_block(pp.make_trapezoid("y", area=1, duration=rest_s, system=system()))
     lobe = pp.make_trapezoid("y", amplitude=6e5, rise_time=1.2e-4, flat_time=6.1e-4, system=system())
     for index in range(60):
         sequence.add_block(pp.scale_grad(lobe, 1 - 2 * (index % 2)))

@@ -300,3 +300,25 @@ def test_a_real_sized_file_is_written_and_read_in_seconds(tmp_path):
     certificate = certify(tmp_path / "a.seq", design.scanner, design=design)
     assert certificate.holds, certificate.failures
     assert time.perf_counter() - begin < 10
+
+
+def test_a_label_that_one_block_sets_and_increments_is_set_first(tmp_path):
+    seq = pp.Sequence(system())
+    for labels in ([("INC", 2), ("SET", 5)], [("SET", 5), ("INC", 2)]):
+        events = [pp.make_label("LIN", kind, value) for kind, value in labels]
+        seq.add_block(pp.make_adc(4, dwell=1e-5, delay=1e-5, system=system()), *events)
+    seq.write(str(tmp_path / "a.seq"))
+    assert [readout.labels["LIN"] for readout in read_sequence(tmp_path / "a.seq").readouts] == [7, 7]
+
+
+@pytest.mark.parametrize(("delay_us", "first"), [(0, 5e4), (20, 0.0)])
+def test_a_gradient_of_1_4_goes_on_where_the_last_ended_unless_it_waits(delay_us, first, tmp_path):
+    limits = pp.Opts(max_grad=1e7, max_slew=1e12)
+    seq, ramp = pp.Sequence(limits), np.linspace(0, 5e4, 21)
+    centres = (ramp[1:] + ramp[:-1]) / 2
+    seq.add_block(pp.make_arbitrary_grad("x", centres, first=0.0, last=5e4, system=limits))
+    seq.add_block(pp.make_arbitrary_grad("x", centres[::-1], first=5e4, last=0.0, system=limits))
+    path = tmp_path / "a.seq"
+    seq.write(str(path), v141_compat=True, check_timing=False)
+    played = read_sequence(edit_row(path, "GRADIENTS", 1, {4: delay_us}, out=path))
+    assert played.waveform(2).values_hz_per_m[0] == pytest.approx(first, abs=1.0)

@@ -9,10 +9,12 @@ import pytest
 from designs import radial_design
 from scipy.spatial.transform import Rotation
 
+from seqopt.pulseq.builder import SequenceBuilder
 from seqopt.pulseq.certificate import certify
 from seqopt.pulseq.export import write_sequence
 from seqopt.pulseq.gre import build_gre
 from seqopt.pulseq.readback import read_sequence
+from seqopt.pulseq.rotations import with_rotations
 
 GOLDEN_RAD = np.pi * (3 - np.sqrt(5))
 
@@ -127,10 +129,20 @@ def test_mirrored_arms_and_bent_ones_keep_their_shapes(tmp_path):
     design = golden_arms(12, mirrored=4)
     paths = written(design, tmp_path)
     assert shapes_in(paths["1.5.0"]) - shapes_in(paths["1.5.1"]) == 2 * 12 - 4
-    bent = design.gradient_hz_per_m * (1 + 1e-4 * np.arange(12))[:, None, None]
+    bent = design.gradient_hz_per_m * (1 + 5e-6 * np.arange(12))[:, None, None]
     sequence, _ = build_gre(replace(design, gradient_hz_per_m=bent))
     write_sequence(sequence, tmp_path / "bent.seq", version="1.5.1")
     assert "ROTATIONS" not in (tmp_path / "bent.seq").read_text()
+
+
+def test_waveforms_that_go_on_in_the_next_block_are_not_turned():
+    design = golden_arms(3)
+    builder, middle = SequenceBuilder(design.scanner), design.gradient_hz_per_m.shape[1] // 2
+    halves = design.gradient_hz_per_m[:, : middle + 1], design.gradient_hz_per_m[:, middle:]
+    for shot in zip(*map(builder.waveforms, halves), strict=True):
+        for events in shot:
+            builder.add_block(*events)
+    assert with_rotations(builder) is builder
 
 
 def test_versions_without_the_extension_hold_every_arm_as_before(tmp_path):

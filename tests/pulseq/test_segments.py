@@ -8,10 +8,12 @@ import pypulseq as pp
 import pytest
 from designs import paper_scanner, radial_design
 from mask_designs import mask_design
-from seqfiles import cartesian_gre, edit_text
+from pypulseq_files import GOOD
+from seqfiles import cartesian_gre, edit_text, rows
 
 from seqopt.gradients.profiles import load_scanner
 from seqopt.gradients.waveform import k_at, sample_times
+from seqopt.pulseq.builder import SequenceBuilder
 from seqopt.pulseq.cartesian import build_mask
 from seqopt.pulseq.certificate import certify
 from seqopt.pulseq.export import write_sequence
@@ -90,6 +92,14 @@ def test_segments_of_one_number_are_alike_to_pypulseq_and_others_differ(kind, tm
     assert "imaging.segments" in {check.name for check in certificate.checks}
 
 
+def test_pulses_at_different_times_of_their_blocks_are_segments_of_their_own():
+    builder = SequenceBuilder(GE)
+    for delay_s in (1e-4, 1.2e-4, 1e-4):
+        builder.begin_segment()
+        builder.add_block(pp.make_block_pulse(0.2, duration=1e-3, delay=delay_s, use="excitation"), duration_s=2e-3)
+    assert list(with_segments(builder).labels["LABELSET"]) == [(1, "TRID"), (2, "TRID")]
+
+
 def test_files_for_other_vendors_have_no_such_labels(good):
     assert "TRID" not in good.read_text()
     assert "imaging.segments" not in {check.name for check in certify(good, paper_scanner()).checks}
@@ -105,8 +115,8 @@ def test_a_file_without_segments_is_found_for_ge(tmp_path):
 
 def test_dummies_under_the_number_of_readouts_are_found(tmp_path):
     path = write(build_gre(spokes()), tmp_path / "a.seq")
-    rows = re.findall(r"^(\d+) (\d+) TRID$", path.read_text(), re.MULTILINE)
-    (_, dummy), (label, image) = rows[1], rows[-1]
+    labels = re.findall(r"^(\d+) (\d+) TRID$", path.read_text(), re.MULTILINE)
+    (_, dummy), (label, image) = labels[1], labels[-1]
     one = edit_text(path, f"\n{label} {image} TRID", f"\n{label} {dummy} TRID", out=tmp_path / "b.seq")
     assert f"TRID {dummy} has other blocks" in segment_check(one).where
 
@@ -133,3 +143,42 @@ def test_a_rotation_of_one_block_inside_a_segment_is_found(tmp_path):
     forced = replace(with_segments(turned), scanner=replace(GE, vendor="none"))
     write_sequence(forced, tmp_path / "a.seq", version="1.5.1")
     assert "rotations differ inside TRID" in segment_check(tmp_path / "a.seq").where
+
+
+def numbered_segments(path, *, pause=300, read=None):
+    """A TR of a GRE twice under one TRID; the later pause and readout may last longer."""
+    text = cartesian_gre(path, lines=2).read_text().partition("\n[SIGNATURE]")[0]
+    old = rows(text, "BLOCKS")
+    new = [[str(at + 1), *old[at % 5].split()[1:7], "900" if at % 5 == 0 else "0"] for at in range(10)]
+    new[9][1] = str(pause)
+    new[7][1] = str(read or new[7][1])
+    text = text.replace("\n".join(old), "\n".join(" ".join(row) for row in new))
+    head, tail = text.split("[EXTENSIONS]\n", 1)
+    kind = re.search(r"extension LABELSET (\d+)\n", tail)
+    tail = tail.replace(kind[0], f"{kind[0]}900 1 TRID\n")
+    path.write_text(f"{head}[EXTENSIONS]\n900 {kind[1]} 900 0\n{tail}")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "saying"),
+    [
+        ({}, ""),
+        ({"pause": 500}, ""),
+        ({"read": 999}, "TRID 1 has other blocks"),
+    ],
+)
+def test_segments_of_one_number_may_differ_in_their_pauses_alone(changes, saying, tmp_path):
+    found = segment_check(numbered_segments(tmp_path / "a.seq", **changes))
+    assert (found.held, saying in found.where) == (not saying, True)
+
+
+def test_a_segment_that_begins_at_a_gradient_is_found(tmp_path):
+    path = GOOD["gradient over three blocks"](tmp_path / "a.seq")
+    text = path.read_text().partition("\n[SIGNATURE]")[0]
+    last = rows(text, "BLOCKS")[-1]  # the ramp down
+    first = re.search(r"extension LABELSET (\d+)\n", text)
+    text = text.replace(f"\n{last}\n", "\n" + " ".join([*last.split()[:7], "900"]) + "\n")
+    text = text.replace("[EXTENSIONS]\n", f"[EXTENSIONS]\n900 {first[1]} 900 0\n")
+    path.write_text(text.replace(first[0], f"{first[0]}900 1 TRID\n"))
+    assert segment_check(path).value == "2 found"  # and what is played before it has no label

@@ -1,4 +1,4 @@
-"""Reading: in bulk as line by line, at the stated line where something is wrong, and as pypulseq reads."""
+"""Reading: tables at once as row by row, at the stated line where something is wrong, and as pypulseq reads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pypulseq as pp
 import pytest
 from designs import paper_scanner
 from pypulseq_files import GOOD, spiral
-from seqfiles import edit_row, edit_text, resign, rows
+from seqfiles import cartesian_gre, edit_row, edit_text, resign, rows
 
 from seqopt.errors import SeqoptError
-from seqopt.pulseq import seqnumbers, seqshapes
+from seqopt.pulseq import seqnumbers
 from seqopt.pulseq.certificate import certify
 from seqopt.pulseq.readback import read_sequence
 from seqopt.pulseq.seqfile import read_seqfile
@@ -23,11 +23,6 @@ from seqopt.pulseq.seqfile import read_seqfile
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     return {name: write(folder / f"{name}.seq") for name, write in GOOD.items()}
-
-
-@pytest.fixture
-def in_bulk(monkeypatch):
-    monkeypatch.setattr(seqnumbers, "_WORTH_IT", 0)
 
 
 def check(path, name):
@@ -45,47 +40,6 @@ def test_k_and_times_of_every_good_file_are_pypulseq_s(files, name):
     assert played.duration_s == pytest.approx(sequence.duration()[0], abs=1e-9)
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_shapes_read_in_bulk_are_those_read_line_by_line(files, name, in_bulk, monkeypatch):
-    bulk = read_seqfile(files[name]).shapes
-    monkeypatch.setattr(seqshapes, "plain_column", lambda text, count: None)
-    slow = read_seqfile(files[name]).shapes
-    assert bulk.keys() == slow.keys()
-    for number in bulk:
-        assert np.array_equal(bulk[number].packed, slow[number].packed)
-        assert (bulk[number].line, bulk[number].samples) == (slow[number].line, slow[number].samples)
-
-
-@pytest.mark.parametrize(
-    "text", ["1\n-2\n0.5\n-.25\n1e-05\n-1.5e-3\n7", "0\n0\n998", "5.\n0.000000001\n-0", "123456789\n0.1\n-1e-05"]
-)
-def test_plain_numbers_are_read_as_python_reads_them(text, in_bulk):
-    lines = text.split("\n")
-    found = seqnumbers.plain_column(text.encode(), len(lines))
-    assert found is not None
-    assert found.tolist() == [float(line) for line in lines]
-
-
-@pytest.mark.parametrize("error", [ValueError, OverflowError, RuntimeError, MemoryError, IndexError])
-def test_what_the_reader_in_bulk_chokes_on_is_left_to_the_other_one(error, in_bulk, monkeypatch):
-    def choke(_):
-        raise error("too much")
-
-    monkeypatch.setattr("scipy.io.mmread", choke)
-    assert seqnumbers.plain_column(b"1\n2", 2) is None
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [*"1.2.3 1-2 --1 1e 1e- e-5 1e-5.3 1e-5e-5 0x1 nan 1_0 - . #1 1e5 -e-3 1.-5 +1".split(), "1 2", ""],
-)
-@pytest.mark.parametrize("where", [0, 1, 2])
-def test_anything_else_is_left_to_the_reader_that_knows_lines(odd, where, in_bulk):
-    lines = ["0.5", "-0.25", "1e-05"]
-    lines[where] = odd
-    assert seqnumbers.plain_column("\n".join(lines).encode(), 3) is None
-
-
 @pytest.mark.parametrize(
     "text", ["1 2\n3\n", "1 2 3\n", "1 -2\n", "1 2.0\n", "1 2\n3 4 5 6\n", "", "1 9999999999999999\n"]
 )
@@ -99,9 +53,7 @@ def test_a_table_of_blocks_may_end_in_the_comment_of_the_next_section():
 
 
 @pytest.mark.parametrize(("old", "new"), [("0.1\n", "0.1x\n"), ("0.1\n", "abc\n"), ("0.1\n", "1_0\n")])
-@pytest.mark.parametrize("worth_it", [0, 10**9])
-def test_a_sample_that_is_no_number_is_named_with_its_line(tmp_path, old, new, worth_it, monkeypatch):
-    monkeypatch.setattr(seqnumbers, "_WORTH_IT", worth_it)
+def test_a_sample_that_is_no_number_is_named_with_its_line(tmp_path, old, new):
     text = (GOOD["1.3.1 by hand"](tmp_path / "a.seq")).read_text()
     head, tail = text.split("shape_id 3", 1)
     (tmp_path / "b.seq").write_text(f"{head}shape_id 3{tail.replace(old, new, 1)}")
@@ -136,6 +88,53 @@ def test_blocks_out_of_order_and_definitions_twice_are_found(files, tmp_path):
     assert "twice" in check(twice, "format.definitions").where
 
 
+def test_tabs_are_blanks_and_a_hash_in_capitals_is_the_same(files, tmp_path):
+    body = files["gre"].read_text()
+    tabbed = "\n".join(line if line.startswith(("#", "[")) else "\t".join(line.split()) for line in body.split("\n"))
+    (tmp_path / "a.seq").write_text(tabbed)
+    path = resign(tmp_path / "a.seq")
+    body = path.read_text()
+    path.write_text(body[:-33] + body[-33:].upper())
+    certificate = certify(path, paper_scanner())
+    assert certificate.holds, certificate.failures
+
+
+@pytest.mark.parametrize(("old", "new"), [("100 2000\n", "1e+02 2000\n"), ("100 2000\n", "100 2e+03\n")])
+def test_a_trigger_in_another_notation_is_found(tmp_path, old, new):
+    trigger = "900 77 1 0\n\nextension TRIGGERS 77\n1 2 1 100 2000\n"
+    plain = _with_extension(tmp_path, trigger)
+    assert check(plain, "format.extensions").held
+    found = check(edit_text(plain, old, new, out=tmp_path / "b.seq"), "format.extensions")
+    assert found.where == "TRIGGERS 1 does not start with 4 plain integers"
+
+
+@pytest.mark.parametrize("row", ["0 -3e+03 1 TE", "0 -3000 one TE", "0 -3000"])
+def test_a_soft_delay_in_another_notation_is_found(tmp_path, row):
+    listed = "900 77 1 0\n\nextension DELAYS 77\n1 {}\n"
+    assert check(_with_extension(tmp_path, listed.format("0 -3000 1.5 TE")), "format.extensions").held
+    assert (
+        "2 plain integers and a number"
+        in check(_with_extension(tmp_path, listed.format(row)), "format.extensions").where
+    )
+
+
+def test_shims_came_with_1_5_1_and_what_they_do_to_the_peak_is_not_checked(tmp_path):
+    path = _with_extension(tmp_path, "900 77 1 0\n\nextension RF_SHIMS 77\n1 2 1 0 1 0\n")
+    assert check(path, "format.extensions").where == "RF_SHIMS came with version 1.5.1"
+    newer = edit_text(path, "revision 0", "revision 1", out=tmp_path / "b.seq")
+    assert check(newer, "format.extensions").held
+    assert any("RF_SHIMS" in text for text in certify(newer, paper_scanner()).not_checked)
+
+
+def _with_extension(folder, text):
+    """The plain GRE with one more extension, behind those that it has."""
+    path = cartesian_gre(folder / "a.seq")
+    body = path.read_text()
+    listed = "\n".join(rows(body, "EXTENSIONS"))
+    path.write_text(body.replace(listed, f"{listed}\n{text}", 1))
+    return resign(path)
+
+
 def test_a_centre_outside_the_pulse_is_found(files, tmp_path):
     assert check(files["gre"], "timing.rf_centre").held
     assert not check(edit_row(files["gre"], "RF", 0, {5: 2500}, out=tmp_path / "a.seq"), "timing.rf_centre").held
@@ -151,6 +150,11 @@ def test_shapes_of_one_event_must_have_one_length(tmp_path, good, section, chang
     assert not found.held
     if saying:
         assert re.search(saying, found.where), found.where
+
+
+def test_a_shape_that_nobody_plays_may_hold_more_than_1(files, tmp_path):
+    spare = "[SHAPES]\n\nshape_id 900\nnum_samples 2\n3\n-7\n"
+    assert check(edit_text(files["spiral"], "[SHAPES]\n", spare, out=tmp_path / "a.seq"), "format.shapes").held
 
 
 def test_a_shape_of_another_length_than_it_states_is_named_with_its_line(files, tmp_path):

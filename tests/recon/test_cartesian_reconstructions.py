@@ -13,7 +13,7 @@ from seqopt.errors import SeqoptError
 from seqopt.images.coils import simulated_coil_maps
 from seqopt.images.sources import load_images
 from seqopt.recon.cartesian import MAPS_NEEDED, cartesian_reconstructions
-from seqopt.recon.cartesian_maps import maps_of_lines
+from seqopt.recon.cartesian_maps import central_block, maps_of_lines
 from seqopt.recon.cross_check import sigpy_fft_difference
 from seqopt.recon.grappa import WIDTH, grappa_lines, kernel
 from seqopt.recon.l1_wavelet import shrink
@@ -123,6 +123,27 @@ def test_grappa_follows_any_regular_pattern(brain, acceleration, first):
     assert relative(filled, full) < 0.6 * relative(full * mask[:, None], full)
 
 
+def test_grappa_fills_gaps_beside_one_line_and_leaves_what_was_never_reached(brain):
+    """Every third line from 10 to 61: 9 and 8 lie beside 10, 62 and 63 beside 61, and lines below 8 beside none."""
+    full = brain[2]
+    mask = mask_of({*range(10, 64, 3), *CALIBRATION.tolist()}, 64)
+    filled = grappa_lines(full, mask, full[:, CALIBRATION], CALIBRATION)
+    assert np.flatnonzero(filled.any((0, 2))).tolist() == list(range(8, 64))
+
+
+def test_grappa_takes_two_lines_on_either_side(brain):
+    """Line 5 of every second is made of 2, 4, 6 and 8."""
+    full = brain[2]
+    mask = mask_of({*range(0, 64, 2), *CALIBRATION.tolist()}, 64)
+    made_of = []
+    for line in range(0, 16, 2):
+        lines = full.copy()
+        lines[:, [other for other in range(0, 16, 2) if other != line]] = 0
+        if grappa_lines(lines, mask, full[:, CALIBRATION], CALIBRATION)[:, 5].any():
+            made_of.append(line)
+    assert made_of == [2, 4, 6, 8]
+
+
 def test_a_grappa_kernel_is_the_direct_least_squares_fit(brain):
     """Every place of the kernel in the block written out as one equation."""
     block, rows = brain[3][:3, 24:40, 10:34].astype(np.complex128), np.arange(-1, 3)
@@ -209,6 +230,13 @@ def test_espirit_maps_agree_with_sigpys_on_the_whole_grid(brain):
     theirs = mr.app.EspiritCalib(noisy, calib_width=24, crop=0, show_pbar=False).run()
     inside = np.abs(image) > 0.2 * np.abs(image).max()
     assert np.quantile(np.abs((ours.conj() * theirs).sum(0))[inside], 0.02) > 0.98
+
+
+@pytest.mark.parametrize(("columns", "size"), [(None, 24), ((22, 64), 20), ((0, 40), 16)])
+def test_maps_take_no_columns_that_were_not_acquired(brain, columns, size):
+    block = central_block(brain[2][:, CALIBRATION], CALIBRATION, (64, 64), size=24, columns=columns)
+    centre = slice(32 - size // 2, 32 + size // 2)
+    assert np.array_equal(block, brain[2][:, centre, centre])
 
 
 def test_maps_without_calibration_are_refused_with_the_remedy(brain):

@@ -11,7 +11,7 @@ from seqopt.encoding.density import pipe_menon
 from seqopt.encoding.nufft import Nufft
 from seqopt.errors import SeqoptError
 from seqopt.images.coils import simulated_coil_maps
-from seqopt.recon.coil_maps import calibration_kspace, estimate_maps
+from seqopt.recon.coil_maps import calibration_kspace, estimate_maps, interpolated, walsh
 from seqopt.recon.registry import reconstructions
 
 
@@ -54,6 +54,17 @@ def test_maps_are_the_true_ones_up_to_a_common_phase_in_the_object(scan):
     overlap = np.abs((maps.conj() * truth).sum(0))[np.abs(image) > 0.5]
     assert overlap.min() > 0.97
     assert np.allclose((np.abs(maps) ** 2).sum(0), 1.0, atol=1e-4)
+
+
+def test_maps_of_a_larger_image_lie_where_those_of_the_coarse_grid_do_and_keep_their_unit():
+    """Pixel N/2 is the centre of any grid: a ramp stays one; squares sum to 1 between pixels, too."""
+    y, x = (np.arange(n) - n // 2 for n in (64, 32))
+    ramp = (y[:, None] / 64 + 2j * x / 32)[None]
+    found = interpolated(ramp, (96, 80))
+    wanted = (np.arange(96)[:, None] - 48) / 96 + 2j * (np.arange(80) - 40) / 80
+    assert np.allclose(found[0, :-2, :-3], wanted[:-2, :-3])  # the last ones lie beyond the last coarse pixel
+    kspace = np.random.default_rng(0).normal(size=(4, 24, 24, 2)) @ [1, 1j]
+    assert np.allclose((np.abs(walsh(kspace, (96, 80))) ** 2).sum(0), 1.0, atol=1e-4)
 
 
 def test_the_phase_of_the_maps_is_smooth(scan):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from designs import radial_design
 from exported import export
+from scipy.spatial.transform import Rotation
 
 from seqopt.core import TrajectoryDesign
 from seqopt.errors import SeqoptError
@@ -89,6 +90,29 @@ def test_the_response_belongs_to_the_physical_axes():
         )
 
 
+def test_an_oblique_slice_sees_the_lags_of_all_three_axes():
+    """The path along the physical axes, each of which is late by its own time."""
+    design, lags = radial_design(samples=256), (4e-6, -3e-6, 7e-6)
+    frame = Rotation.from_euler("xyz", [0.5, -0.8, 1.1]).as_matrix()
+    physical = design.k_per_m @ frame[:2]
+    truth = np.stack([delayed_k(physical[..., [n, n]], (one, one), 4e-6)[..., 0] for n, one in enumerate(lags)], -1)
+    asked = asked_of_design(design)
+    found = recon_girf.played_k(design.k_per_m, asked, response_of(*map(lag, lags)), (0.3, 0.15), frame)
+    moved = np.abs(truth @ frame[:2].T - design.k_per_m)[:, 3:-3].max()
+    assert np.abs(found - truth @ frame[:2].T)[:, 3:-3].max() < 0.03 * moved
+
+
+def test_nothing_is_played_beyond_the_frequencies_of_the_table():
+    """A table that ends says what one of zeros beyond says."""
+    design, end = radial_design(samples=128, shots=2), 201
+    short = Girf(FREQUENCY_HZ[:end], np.ones((2, end), complex))
+    cut = response_of(*[np.arange(len(FREQUENCY_HZ)) < end] * 2)
+    found, wanted = (played_k(design.k_per_m, design, girf) for girf in (short, cut))
+    moved = np.abs(wanted - design.k_per_m).max()
+    assert moved > 0.3
+    assert np.abs(found - wanted).max() < 0.01 * moved
+
+
 def test_the_table_is_read_and_checked(tmp_path):
     path = tmp_path / "girf.csv"
     path.write_text("frequency_hz,x_re,x_im,y_re,y_im\n0,1,0,1,0\n1000,0.9,-0.1,0.8,-0.2\n")
@@ -167,8 +191,9 @@ def test_eddy_currents_of_everything_before_the_readout_count(sequence):
     assert np.abs(alone - truth).max() > 0.1 * moved
 
 
-def test_refocusing_turns_what_gradients_before_it_added(tmp_path):
-    """Spin-echo spokes by pypulseq, whose prephaser comes before the refocusing pulse."""
+@pytest.mark.parametrize("lags", [(6e-6, -3e-6), (0.9e-3, 0.8e-3)], ids=["before it", "about it"])
+def test_refocusing_turns_what_gradients_before_it_added(tmp_path, lags):
+    """Spin-echo spokes by pypulseq, whose prephaser comes before the refocusing pulse, and late in part after it."""
     import pypulseq as pp
 
     system = pp.Opts(max_grad=30, grad_unit="mT/m", max_slew=120, slew_unit="T/m/s", rf_dead_time=1e-4)
@@ -187,7 +212,7 @@ def test_refocusing_turns_what_gradients_before_it_added(tmp_path):
         for events in ([pulses[0]], ahead, [pulses[1]], [*spoke, adc], [pp.make_delay(5e-3)]):
             sequence.add_block(*events)
     sequence.write(str(tmp_path / "spin_echo.seq"))
-    played, lags = read_sequence(tmp_path / "spin_echo.seq"), (6e-6, -3e-6)
+    played = read_sequence(tmp_path / "spin_echo.seq")
     truth = np.stack([k[:, :2] for k, _ in played_k_and_time(played, (*lags, 0.0))])
     nominal = np.stack([readout.k_per_m[:, :2] for readout in played.readouts])
     asked = asked_gradients(tmp_path / "spin_echo.seq")

@@ -41,6 +41,14 @@ def test_the_noise_of_a_magnitude_image_counts_whole():
     assert np.median(found) == pytest.approx(1 / np.sqrt(2), rel=0.03)
 
 
+def test_noise_out_of_phase_with_the_image_does_not_count():
+    phase = np.exp(0.7j)
+    samples, image = np.zeros((1, 64, 64), np.complex64), np.full((64, 64), 10 * phase)
+    for turned, expected in ((phase, 1 / np.sqrt(2)), (1j * phase, 0.0)):
+        found = noise_map(lambda noisy, by=turned: image + noisy[0].real * by, samples, image, level(1.0))
+        assert np.median(found) == pytest.approx(expected, rel=0.03, abs=1e-6)
+
+
 def test_equal_seeds_give_equal_maps():
     samples = np.ones((1, 16, 16), np.complex64)
     maps = [noise_map(unitary, samples, unitary(samples), level(1.0), seed=seed) for seed in (1, 1, 2)]
@@ -56,9 +64,12 @@ def test_the_noise_readout_is_preferred_and_named():
     assert known.sigma == pytest.approx([0.5 * np.sqrt(2), 2 * np.sqrt(2)], rel=0.03)
     assert "noise readout" in known.source
     assert noise_level(samples, samples, noise, whitened=True).sigma.tolist() == [1.0, 1.0]
-    without = noise_level(samples, noise / 2, None, whitened=False)
+    offset = noise_level(samples, samples, noise + 5.0, whitened=False)
+    assert offset.sigma == pytest.approx(known.sigma)  # what all samples share is no noise
+    without = noise_level(samples + 1, noise / 2, None, whitened=False, averages=np.array([1, 4, 1]))
     assert without.sigma == pytest.approx(known.sigma / 2)
     assert "outermost" in without.source
+    assert (without.relative == 1).all()  # they were averaged already
 
 
 def test_averages_lessen_the_noise_and_nothing_has_none():

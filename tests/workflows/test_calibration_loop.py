@@ -13,8 +13,11 @@ from scipy.ndimage import gaussian_filter
 
 from seqopt.errors import SeqoptError
 from seqopt.images.sources import load_images
+from seqopt.mrd.files import read_raw
+from seqopt.mrd.recon_config import ReconConfig
 from seqopt.mrd.scan import read_scan
 from seqopt.workflows.reconstruct import reconstruct
+from seqopt.workflows.reconstruct_calibration import Calibration
 from seqopt.workflows.simulate import simulate
 from seqopt.workflows.simulate_field import smooth_field_hz
 from seqopt.workflows.simulate_signals import Disturbance
@@ -74,6 +77,18 @@ def test_with_calibrated_delays_the_image_is_that_without_delays(folder, clean, 
     assert mended < 1.05 * without_lag + 1e-3
     assert spoilt > 2 * without_lag
     assert any("lag by 3.0" in note for note in summary.notes)
+
+
+def test_reference_scans_lie_where_lagging_gradients_led_them(lagging):
+    """So much earlier on a straight line, at constant speed."""
+    raw = read_raw(lagging)
+    moved, nominal = (
+        Calibration.of(raw, lagging, ReconConfig(gradient_delays=delays), []).scans["maps"]
+        for delays in ("calibration", "none")
+    )
+    speed = np.gradient(nominal.k_per_m, nominal.dwell_s, axis=-2)
+    back = (nominal.k_per_m - moved.k_per_m)[:, 4:-4]
+    assert np.linalg.norm(back - 3e-6 * speed[:, 4:-4]) < 0.05 * np.linalg.norm(back)
 
 
 def test_delays_are_corrected_once_though_the_response_has_them_too(folder, clean, lagging, tmp_path):

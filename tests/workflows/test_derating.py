@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import refused
+from cli import refused, seqopt
 
 from seqopt.core import CartesianProtocol, ForbiddenBand, Geometry, Protocol, Scanner, TrajectoryDesign
 from seqopt.errors import SeqoptError
@@ -118,6 +119,25 @@ def test_the_command_refuses_it_in_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_limits_that_the_coil_is_known_for_are_kept_unasked_and_let_pass_when_asked():
+    spiral = ["design", "--traj", "spiral", "--shots", 4, "--preset", "smoke", "--scanner", "prisma", "--dry-run"]
+    kept, passed = (seqopt(*spiral, "--asc", "example", *more) for more in ([], ["--limit-pns", "none"]))
+    assert "against prisma with --asc example, --limit-pns 1." in kept.stdout
+    assert "NOT held" not in kept.stdout
+    assert "NOT held: pns.peak 1." in passed.stdout
+
+
+def test_bands_that_are_known_are_avoided_unasked_and_let_pass_when_asked(tmp_path):
+    profile = tmp_path / "own.toml"
+    published = files("seqopt.gradients") / "scanners" / "prisma.toml"
+    bands = 'resonances_source = "made up"\n[[resonances]]\ncentre_hz = 1200.0\nwidth_hz = 300.0\n'
+    profile.write_text(published.read_text() + "resonance_limit_mt_per_m = 3.0\n" + bands)
+    spiral = ["design", "--traj", "spiral", "--shots", 4, "--matrix", 64, "--scanner", profile, "--dry-run"]
+    kept, passed = (seqopt(*spiral, *more) for more in ([], ["--allow-resonances"]))
+    assert "NOT held" not in kept.stdout
+    assert "NOT held: resonance.1200_hz" in passed.stdout
+
+
 def test_a_file_that_breaks_the_limit_is_told_as_baseline_and_slowed_where_it_is_learned(tmp_path):
     """A path from a file is played as it is."""
     np.save(tmp_path / "path.npy", request(EXAMPLE, traj="spiral-in-out").initial().k_per_m)
@@ -129,7 +149,7 @@ def test_a_file_that_breaks_the_limit_is_told_as_baseline_and_slowed_where_it_is
     assert certificate.holds
     assert outcome.learned.provenance["derating"]["readouts"] < 1.0
     assert any("fixed baseline does NOT hold: pns.peak" in notice for notice in outcome.notices)
-    assert any("of the slew rate, to keep the limits asked for" in notice for notice in outcome.notices)
+    assert any("of the slew rate, to keep the limits" in notice for notice in outcome.notices)
 
 
 def test_a_band_that_the_readout_drives_is_kept():

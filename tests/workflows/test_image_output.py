@@ -57,6 +57,7 @@ def test_a_known_point_of_the_patient_lies_where_nifti_and_dicom_say(name, tmp_p
     nifti = nibabel.load(tmp_path / "out" / "image.nii")
     volume, values = nifti.get_fdata(), marked()
     assert np.allclose(nifti.header.get_zooms(), (10.0, 15.0, 6.0), atol=1e-5)
+    assert nifti.header.get_xyzt_units()[0] == "mm"
     assert np.allclose(nifti.get_sform(), nifti.get_qform(), atol=1e-4)  # rotations, reflections, no shear
     files = [pydicom.dcmread(path) for path in sorted((tmp_path / "out" / "dicom").iterdir())]
     assert len(files) == 4
@@ -70,6 +71,9 @@ def test_a_known_point_of_the_patient_lies_where_nifti_and_dicom_say(name, tmp_p
         assert np.allclose((column, row), (x, y), atol=1e-5)
         stored = files[slice_].pixel_array[y, x] * float(files[slice_].RescaleSlope)
         assert stored == pytest.approx(values[slice_, y, x], abs=0.51 * float(values.max()) / 65535)
+    centre, width = float(files[0].WindowCenter), float(files[0].WindowWidth)
+    assert centre - width / 2 == pytest.approx(0, abs=1e-6)
+    assert 0.95 * values.max() < centre + width / 2 <= values.max()
     assert np.array_equal(summary.images, values)
 
 
@@ -81,6 +85,14 @@ def _dicom_place(file, lps_mm) -> tuple[float, float]:
     found, apart, *_ = np.linalg.lstsq(step, lps_mm - np.array(file.ImagePositionPatient, float), rcond=None)
     assert apart.size == 0 or apart[0] < 1e-8  # the point lies in this slice's plane
     return tuple(found)
+
+
+def test_a_single_slice_is_as_thick_as_its_geometry_says(tmp_path):
+    with ImageStore(tmp_path / "out") as store:
+        store.add(marked(1), heads_of(placed("oblique", slices=1)))
+        written(store, tmp_path / "out", formats=("nifti",))
+    affine = nibabel.load(tmp_path / "out" / "image.nii").affine
+    assert np.linalg.norm(affine[:3, 2]) == pytest.approx(1e3 * GEOMETRY.slice_thickness_m, rel=1e-5)
 
 
 def test_repetitions_become_the_fourth_axis_and_contrasts_files_of_their_own(tmp_path):
@@ -146,7 +158,7 @@ def test_dicom_names_nobody_and_no_day_and_is_the_same_each_time(tmp_path):
     output("oblique", tmp_path / "a", formats=("dicom",))
     (tmp_path / "b" / "dicom").mkdir(parents=True)
     (tmp_path / "b" / "dicom" / "IM_0009.dcm").write_bytes(b"of an earlier run")
-    output("oblique", tmp_path / "b", formats=("dicom",))
+    placement, _ = output("oblique", tmp_path / "b", formats=("dicom",))
     files = sorted(path.name for path in (tmp_path / "a" / "dicom").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "b" / "dicom").iterdir())
     uids = set()
@@ -160,6 +172,9 @@ def test_dicom_names_nobody_and_no_day_and_is_the_same_each_time(tmp_path):
         assert dataset.PatientID == "" and dataset.PatientIdentityRemoved == "YES"
         assert all(uid.is_valid for uid in (dataset.SOPInstanceUID, dataset.StudyInstanceUID))
         assert (dataset.RepetitionTime, dataset.EchoTime, dataset.FlipAngle) == (12.5, 3.0, 15.0)
+        assert (dataset.MagneticFieldStrength, dataset.ImagingFrequency) == (2.89, 123.2)  # T and MHz
+        place_mm = np.array(dataset.ImagePositionPatient, float) @ placement.slice_dir
+        assert float(dataset.SliceLocation) == pytest.approx(place_mm, abs=1e-6)
         assert dataset.PatientPosition == "HFS"
         assert (dataset.SliceThickness, dataset.SpacingBetweenSlices) == (4, 6)
     assert len(uids) == 4

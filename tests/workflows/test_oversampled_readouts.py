@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import ismrmrd
 import numpy as np
 import pytest
 from cartesian_files import HEADER, phantom, ring_maps
 
+from seqopt.core import Geometry
+from seqopt.mrd.from_header import encoded_geometry
 from seqopt.workflows.reconstruct import reconstruct
 
 N, SPOKES, COILS = 32, 40, 6
@@ -78,6 +81,14 @@ def test_an_object_within_the_field_of_view_is_no_worse_for_it(tmp_path):
         path = write_radial(tmp_path / f"{name}.mrd", scene(False), samples=2 * N, oversampling=said)
         found[name], _ = error(path, tmp_path / name)
     assert found["said"] < 1.6 * found["unsaid"]
+
+
+def test_no_more_than_twice_the_field_of_view_is_reconstructed():
+    """Whatever a header says of readouts so fine that they would tell more apart."""
+    stated = SimpleNamespace(encodedSpace=SimpleNamespace(fieldOfView_mm=SimpleNamespace(x=800, y=200)))
+    image, notes = Geometry(fov_m=(0.2, 0.2), matrix=(N, N)), []
+    wide = encoded_geometry(SimpleNamespace(encoding=stated), image, spokes(8 * N) / 0.2, notes)
+    assert (wide.matrix, wide.fov_m) == ((2 * N, 2 * N), (0.4, 0.4))
 
 
 def test_a_header_that_says_more_than_the_samples_tell_apart_is_not_followed(tmp_path):

@@ -173,8 +173,9 @@ def test_a_mask_design_places_the_lines_and_brings_settings_and_network(tmp_path
     save_design(tmp_path / "design.h5", design, networks={"unet": weights})
     (tmp_path / "recon.toml").write_text(recon_toml(ReconConfig(iterations=7, cross_check=False)))
     scan = scan_file(tmp_path / "s.mrd", lines=IRREGULAR, calibration=CENTRE, trajectory="other")
-    summary = reconstruct(scan, tmp_path / "out", design_path=tmp_path)
+    summary = reconstruct(scan, tmp_path / "out", design_path=tmp_path, quality=True)
     assert any("1 of 27 lines are missing" in note for note in summary.notes)
+    assert "26 of 27 planned readouts" in (tmp_path / "out" / "qc.html").read_text()
     record = json.loads((tmp_path / "out" / "recon.json").read_text())
     assert (record["design"], record["iterations"]) == ("igs-26", 7)
     assert nrmse(summary.images[0], truth()[0]) < 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from seqopt.mrd.acquisitions import write_acquisitions
 from seqopt.mrd.files import read_raw
 from seqopt.mrd.recon_config import ReconConfig
 from seqopt.recon.noise_map import noise_map
-from seqopt.workflows import reconstruct_output
+from seqopt.workflows import quality, reconstruct_output
 from seqopt.workflows.quality import Quality
 from seqopt.workflows.reconstruct import reconstruct
 from seqopt.workflows.reconstruct_settings import settle
@@ -101,18 +102,41 @@ def wider(items):
 def test_the_noise_of_the_quality_page_is_that_between_two_scans(tmp_path, monkeypatch, prewhiten, averages, change):
     """They differ in the noise of their lines only."""
     judged: list[Quality] = []
-    monkeypatch.setattr(
-        reconstruct_output, "write_quality", lambda path, _, quality, __: judged.append(quality) or path
-    )
+    monkeypatch.setattr(reconstruct_output, "write_quality", lambda path, _, found, __: judged.append(found) or path)
     for seed in (0, 5000):
         path = lines(tmp_path / f"{seed}.mrd", count=4096, averages=averages, change=change, seed=seed)
         options = {"method": "zero-filled", "cross_check": False, "prewhiten": prewhiten}
         reconstruct(path, tmp_path / "out", quality=True, **options)
-    one, other = judged
-    said = noise_map(one.reconstruct, one.samples, one.image, one.noise)
+    one, other = (each.looked for each in judged)
+    said = noise_map(one.reconstruct, one.samples, one.image, judged[0].noise)
     apart = (one.reconstruct(other.samples) - one.image) * np.exp(-1j * np.angle(one.image))
     inside = np.abs(one.image) > 0.2 * np.abs(one.image).max()  # outside, the noise itself makes the phase
     assert np.sqrt((apart.real[inside] ** 2).mean() / 2) == pytest.approx(np.sqrt((said[inside] ** 2).mean()), rel=0.1)
+
+
+def test_without_noise_readout_the_outermost_lines_tell_the_noise(tmp_path, monkeypatch):
+    """Of an object so smooth that they hold nothing else; half the noise goes with the oversampling."""
+    judged: list[Quality] = []
+    monkeypatch.setattr(reconstruct_output, "write_quality", lambda path, _, found, __: judged.append(found) or path)
+
+    def noisy(items):
+        for place, item in enumerate(items):
+            item.data[:] += noise(*item.data.shape, seed=place)
+
+    v, u = np.meshgrid(np.arange(32) - 16, np.arange(32) - 16, indexing="ij")
+    images = np.exp(-(u**2 + v**2) / 50)[None, None] * np.ones((1, 4, 1, 1))
+    path = write_cartesian(tmp_path / "s.mrd", images, change=noisy)
+    reconstruct(path, tmp_path / "out", method="zero-filled", cross_check=False, quality=True)
+    assert judged[0].noise.sigma.mean() == pytest.approx(SIGMA / np.sqrt(2), rel=0.07)
+
+
+def test_the_median_snr_of_the_page_is_that_of_the_object(tmp_path, monkeypatch):
+    """Of whitened coils, combined by maps: noise of 1 / sqrt(2) in phase with the image."""
+    monkeypatch.setattr(quality, "_figures", lambda *_: [])
+    path = lines(tmp_path / "s.mrd", count=4096)
+    images = reconstruct(path, tmp_path / "out", method="zero-filled", cross_check=False, quality=True).images
+    (found,) = re.findall(r"the median SNR is ([\d.]+\d)", (tmp_path / "out" / "qc.html").read_text())
+    assert float(found) == pytest.approx(np.median(images[0][np.abs(phantom()) > 0.2]) * np.sqrt(2), rel=0.1)
 
 
 def test_no_noise_is_where_nothing_was_acquired(tmp_path, monkeypatch):
@@ -124,12 +148,10 @@ def test_no_noise_is_where_nothing_was_acquired(tmp_path, monkeypatch):
         return items
 
     judged: list[Quality] = []
-    monkeypatch.setattr(
-        reconstruct_output, "write_quality", lambda path, _, quality, __: judged.append(quality) or path
-    )
+    monkeypatch.setattr(reconstruct_output, "write_quality", lambda path, _, found, __: judged.append(found) or path)
     path = lines(tmp_path / "s.mrd", lines=range(4, 30), change=halved)
     reconstruct(path, tmp_path / "out", method="zero-filled", cross_check=False, quality=True)
-    relative = np.broadcast_to(judged[0].noise.relative, judged[0].samples.shape[1:])
+    relative = np.broadcast_to(judged[0].noise.relative, judged[0].looked.samples.shape[1:])
     expected = np.zeros((32, 32))
     expected[4:30, 12:] = 1
     assert np.array_equal(relative, expected)
@@ -157,6 +179,24 @@ def spokes(tmp_path_factory) -> Path:
     return folder
 
 
+def shift(items) -> None:
+    """Trajectories that are not where the samples were taken."""
+    for item in items:
+        if not item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
+            item.traj[:, 0] += 0.6 * 0.25 / 32 * np.sign(item.traj[-1, 0])
+
+
+def test_delays_are_found_beside_a_coil_that_holds_but_noise(spokes, tmp_path):
+    raw = read_raw(spokes / "4.mrd")
+    loud = max(float(np.abs(item.data).max()) for item in raw.acquisitions)
+    for place, item in enumerate(raw.acquisitions):
+        item.data[3] = 10 * loud / SIGMA * noise(item.data.shape[1], seed=place)
+    shift(raw.acquisitions)
+    write_acquisitions(tmp_path / "s.mrd", raw.xml, raw.acquisitions)
+    notes = reconstruct(tmp_path / "s.mrd", tmp_path / "out", method="adjoint", cross_check=False).notes
+    assert any("spokes intersect off the centre" in note for note in notes)
+
+
 def test_delays_are_looked_for_in_a_slice_with_signal(spokes, tmp_path):
     """The first slice is air: what its noise says of delays is chance."""
     raw = read_raw(spokes / "4.mrd")
@@ -164,8 +204,7 @@ def test_delays_are_looked_for_in_a_slice_with_signal(spokes, tmp_path):
     for place, item in enumerate(raw.acquisitions):
         if item.idx.slice == 0 and not item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
             item.data[:] = 0.01 * loud / SIGMA * noise(*item.data.shape, seed=place)
-        elif not item.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
-            item.traj[:, 0] += 0.6 * 0.25 / 32 * np.sign(item.traj[-1, 0])  # not where these samples were taken
+    shift(raw.acquisitions)
     write_acquisitions(tmp_path / "s.mrd", raw.xml, raw.acquisitions)
     summary = reconstruct(tmp_path / "s.mrd", tmp_path / "out", method="adjoint", cross_check=False)
     clean = reconstruct(spokes / "4.mrd", tmp_path / "c", method="adjoint", cross_check=False)
@@ -182,15 +221,16 @@ def test_one_coil_tells_no_delays(spokes, tmp_path):
 def test_only_what_recon_toml_states_comes_before_the_methods_own(tmp_path):
     path = tmp_path / "recon.toml"
 
-    def sparse(text: str, **options) -> tuple[int, float]:
+    def sparse(text: str, chosen: str = "l1-wavelet", **options) -> tuple[int, float]:
         path.write_text(text)
-        config = settle(tmp_path, options).for_trajectories("l1-wavelet")
+        config = settle(tmp_path, options).for_trajectories(chosen)
         return config.iterations, config.regularisation
 
     assert sparse('method = "l1-wavelet"') == (40, 0.003)
     assert sparse('method = "l1-wavelet"\niterations = 7') == (7, 0.003)
     assert sparse('method = "auto"\niterations = 12\nregularisation = 0.01') == (40, 0.003)
     assert sparse('method = "auto"', iterations=9) == (9, 0.003)
+    assert sparse('method = "tv"\niterations = 50\nregularisation = 0.1', "cg-sense", method="cg-sense") == (12, 0.01)
     assert sparse('method = "cg-sense"\niterations = 12', method="l1-wavelet") == (40, 0.003)
     assert settle(tmp_path, {}).config == replace(ReconConfig(), iterations=12)
 

@@ -51,7 +51,7 @@ def test_what_the_profile_has_no_numbers_for_is_refused():
     with pytest.raises(SeqoptError, match=r"no nerve stimulation coefficients; give --asc FILE"):
         guarded(load_scanner("prisma"), limit_pns=0.8, avoid_resonances=False)
     with pytest.raises(
-        SeqoptError, match=r"--avoid-resonances: scanner prisma has no forbidden bands; give --asc FILE"
+        SeqoptError, match=r"--avoid-resonances: scanner prisma has no forbidden bands; give --asc with the"
     ):
         guarded(load_scanner("prisma"), limit_pns=None, avoid_resonances=True)
     assert guarded(load_scanner("prisma"), limit_pns=None, avoid_resonances=False) == load_scanner("prisma")

@@ -210,3 +210,55 @@ def test_headers_that_no_image_can_follow_to_the_letter_are_followed_nearly(tmp_
     assert any(said in note for note in notes)
     sizes = nibabel.load(tmp_path / "out" / "image.nii").header.get_zooms()
     assert np.allclose(sizes[:3], (voxel_mm[0], voxel_mm[0], voxel_mm[1]), rtol=1e-4)
+
+
+def test_the_quality_page_shows_a_slice_that_ended_before_the_others(tmp_path):
+    """The slice in the middle lacks its last lines, others have them."""
+
+    def abort(items):
+        return [item for item in items if item.idx.slice == 0 or item.idx.kspace_encode_step_1 < 25]
+
+    images(file(tmp_path / "a.mrd", abort, slices=3), tmp_path / "out", method="zero-filled", quality=True)
+    page = (tmp_path / "out" / "qc.html").read_text()
+    assert f"{N + 2 * 25} of {3 * N} planned readouts of the first series were found" in page
+
+
+def test_lines_beyond_an_image_of_lower_resolution_are_on_the_quality_page_too(tmp_path):
+    path = file(tmp_path / "l.mrd")
+    raw = read_raw(path)
+    old = b"<x>32</x><y>32</y><z>1</z></matrixSize>\n      <fieldOfView_mm><x>300</x><y>300</y>"
+    assert old in raw.xml
+    write_acquisitions(path, raw.xml.replace(old, old.replace(b"<y>32<", b"<y>24<")), raw.acquisitions)
+    found, _ = images(path, tmp_path / "out", method="zero-filled", quality=True)
+    assert found.shape[2:] == (24, N)
+    assert "32 of 32 planned readouts" in (tmp_path / "out" / "qc.html").read_text()
+
+
+def test_pixels_have_the_size_that_the_encoded_lines_give_them(tmp_path):
+    """38 rows of 300 mm are encoded, 31.67 of which are the stated 250 mm: the image's 32 rows are 252.6 mm."""
+    rows, wanted = 38, 32
+    object_ = np.zeros((rows, N))
+    object_[7:11, 8:12] = 1.0  # its middle lies 10.5 rows off the centre
+    path = write_cartesian(tmp_path / "p.mrd", object_[None, None] * ring_maps(COILS, rows, N))
+    raw = read_raw(path)
+    encoded, recon = raw.xml.split(b"</encodedSpace>")
+    recon = recon.replace(b"<y>38</y>", b"<y>32</y>").replace(b"<y>300</y>", b"<y>250</y>", 1)
+    write_acquisitions(path, encoded + b"</encodedSpace>" + recon, raw.acquisitions)
+    found, _ = images(path, tmp_path / "out", method="zero-filled")
+    assert found.shape[2:] == (wanted, N)
+    affine = nibabel.load(tmp_path / "out" / "image.nii").affine
+    middle = np.average(np.arange(wanted), weights=found[0, 0].sum(1) ** 4)
+    assert (affine @ [0, middle, 0, 1])[1] == pytest.approx(-(8.5 - rows / 2) * 300 / rows, abs=0.5)
+
+
+def test_slices_and_repetitions_that_the_header_announces_are_missed(tmp_path):
+    path = file(tmp_path / "m.mrd", slices=2)
+    raw = read_raw(path)
+    limits = b"".join(
+        b"<%s><minimum>0</minimum><maximum>%d</maximum><center>0</center></%s>" % (name, last, name)
+        for name, last in ((b"slice", 4), (b"repetition", 1))
+    )
+    write_acquisitions(path, raw.xml.replace(b"</encodingLimits>", limits + b"</encodingLimits>"), raw.acquisitions)
+    _, notes = images(path, tmp_path / "out", method="zero-filled")
+    missed = [note for note in notes if "incomplete" in note]
+    assert [("5 slices, 3" in note, "2 repetitions, 1" in note) for note in missed] == [(True, False), (False, True)]

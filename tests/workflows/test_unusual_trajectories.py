@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from cartesian_files import HEADER, phantom, ring_maps
 
+from seqopt.core import Geometry
+from seqopt.encoding.density import pipe_menon
 from seqopt.errors import SeqoptError
 from seqopt.workflows.reconstruct import reconstruct
 
@@ -37,11 +39,13 @@ def signal(k: np.ndarray, size: int = N) -> np.ndarray:
     return data.reshape(COILS, *k.shape[:2]).astype(np.complex64)
 
 
-def write(path: Path, shots, *, stated: bool = True, z: int = 1, last: int | None = None, encoded: int = N) -> Path:
+def write(
+    path: Path, shots, *, stated: bool = True, z: int = 1, last: int | None = None, encoded: int = N, y: int = N
+) -> Path:
     """``shots`` are (k that the file holds (samples, 2 or 3), samples (coils, samples), counters)."""
     last = len(shots) - 1 if last is None else last
     text = HEADER.format(
-        samples=encoded, rows=encoded, fov_x=300, fov_rows=300, x=N, y=N, fov_y=300, last=last, centre=0,
+        samples=encoded, rows=encoded, fov_x=300, fov_rows=300, x=N, y=y, fov_y=300, last=last, centre=0,
         trajectory="radial",
     ).replace("<z>1</z></matrixSize>", f"<z>{z}</z></matrixSize>")  # fmt: skip
     text = text.replace("</encoding>", UNIT) if stated else text
@@ -100,12 +104,44 @@ def test_samples_at_k_max_and_next_to_it_stay(tmp_path):
     assert not any("k-max" in note for note in notes)
 
 
+@pytest.mark.parametrize("y", [N, 2 * N])
+def test_samples_one_cell_beyond_k_max_of_their_axis_are_left_out(tmp_path, y):
+    k = spokes(50, reach=N / 2 + 2) * (1, y / N)
+    path = write(tmp_path / "s.mrd", numbered(k, signal(k)), encoded=2 * N, y=y)
+    _, notes = images(path, tmp_path / "out", method="adjoint")
+    share = 100 * (np.abs(k) > (N / 2 + 0.5, y / 2 + 0.5)).any(-1).mean()
+    assert share > 2
+    assert any(note.startswith(f"{share:.2g} % of the samples lie beyond") for note in notes)
+
+
+def test_density_weights_of_the_file_count_by_their_proportions(tmp_path):
+    """Those of seqopt in another unit give the image that seqopt's own give."""
+    k = spokes(50)
+    geometry = Geometry(fov_m=(0.3, 0.3), matrix=(N, N), slice_thickness_m=0.006)
+    column = 7 * pipe_menon(k / 0.3, geometry)[..., None]
+    path = write(tmp_path / "s.mrd", numbered(np.concatenate([k, column], -1), signal(k)))
+    (own, _), (others, _) = (
+        images(path, tmp_path / density, method="adjoint", density=density) for density in ("pipe-menon", "file")
+    )
+    assert np.allclose(others, own, atol=1e-4 * own.max())
+
+
+def test_without_density_compensation_evenly_spread_samples_keep_their_scale(tmp_path):
+    """Lines of twice the samples, taken as a trajectory: each sample stands for half a cell."""
+    x, y = np.meshgrid((np.arange(2 * N) - N) / 2, np.arange(N) - N // 2)
+    k = np.stack([x, y], -1)
+    path = write(tmp_path / "s.mrd", numbered(k, signal(k)))
+    found, _ = images(path, tmp_path / "out", method="adjoint", density="none")
+    assert np.linalg.norm(found[0] - np.abs(phantom(N, N))) < 0.05 * np.linalg.norm(phantom(N, N))
+
+
 def test_averages_that_go_on_turning_are_further_shots(tmp_path):
     every = spokes(50)
     data = signal(every)
     averages = [(every[n], data[:, n], {"kspace_encode_step_1": n % 25, "average": n // 25}) for n in range(50)]
     path = write(tmp_path / "v.mrd", averages, last=24)
-    found, notes = images(path, tmp_path / "v")
+    found, notes = images(path, tmp_path / "v", quality=True)
+    assert "50 of 50 planned readouts" in (tmp_path / "v" / "qc.html").read_text()
     wanted, _ = images(write(tmp_path / "w.mrd", numbered(every, data)), tmp_path / "w")
     assert error(found[0], wanted[0]) < 1e-3
     assert any("taken as further shots" in note for note in notes)
