@@ -113,7 +113,7 @@ def announced(limit: Any) -> range:
     return range(max(int(limit.minimum), 0), min(int(limit.maximum), _MOST_COUNTER) + 1)
 
 
-def unseen_notes(content: Content, limits: Any, *, counters: Sequence[str] = ("slice", "repetition")) -> list[str]:
+def unseen_notes(content: Content, limits: Any, *, counters: Sequence[str]) -> list[str]:
     """What the header's ``limits`` (``encodingLimitsType``) announce and no readout has: slices, repetitions."""
     notes = []
     for name in counters:

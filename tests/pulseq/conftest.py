@@ -7,6 +7,8 @@ from designs import radial_design
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from seqfiles import cartesian_gre
+
 
 @pytest.fixture(scope="session")
 def design():
@@ -23,6 +25,18 @@ def good(design, tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "good.seq"
     write_gre(design, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def gre(tmp_path_factory):
+    """A good file of pypulseq's."""
+    return cartesian_gre(tmp_path_factory.mktemp("gre") / "gre.seq")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where an edited file goes."""
+    return tmp_path / "edited.seq"
 
 
 @pytest.fixture(scope="session")

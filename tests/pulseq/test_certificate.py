@@ -11,16 +11,6 @@ from seqopt.gradients.profiles import load_scanner
 from seqopt.pulseq.certificate import certify
 
 
-@pytest.fixture(scope="module")
-def gre(tmp_path_factory):
-    return cartesian_gre(tmp_path_factory.mktemp("gre") / "gre.seq")
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "bad.seq"
-
-
 def failed(path, scanner=None, design=None):
     return {check.name for check in certify(path, scanner or paper_scanner(), design=design).failures}
 

@@ -22,16 +22,6 @@ from seqopt.pulseq.played import Excitation
 from seqopt.pulseq.seqtables import GradEvent, PackedShape, RfEvent, SeqFile
 
 
-@pytest.fixture(scope="module")
-def gre(tmp_path_factory):
-    return cartesian_gre(tmp_path_factory.mktemp("gre") / "gre.seq")
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "a.seq"
-
-
 def check(path, name, scanner=None, design=None):
     """One check; None where it was not made."""
     made = certify(path, scanner or paper_scanner(), design=design).checks

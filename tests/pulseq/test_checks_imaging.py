@@ -13,11 +13,6 @@ from seqopt.pulseq.readback import read_sequence
 from seqopt.pulseq.readout_table import ReadoutTable
 
 
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "a.seq"
-
-
 def checks(path):
     return {check.name: check for check in imaging_checks(ReadoutTable.of(read_sequence(path)))[0]}
 

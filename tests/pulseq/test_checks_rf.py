@@ -10,11 +10,6 @@ from seqopt.pulseq.checks_rf import relative_sar, rf_checks
 from seqopt.pulseq.readback import read_sequence
 
 
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "rf.seq"
-
-
 def checks(path, scanner=None):
     return {check.name: check for check in rf_checks(read_sequence(path), scanner or paper_scanner())[0]}
 
